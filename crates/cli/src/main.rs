@@ -1,0 +1,2 @@
+//! The `tidegate` command: arguments in, rendered answers and diagnostics out.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Opens the source and the sink of a data flow.

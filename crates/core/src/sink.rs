@@ -1,0 +1,44 @@
+use async_trait::async_trait;
+
+use crate::{BoxError, Record};
+
+/// Where a data flow's records go.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// Returns once the destination has taken responsibility for the records, all of them.
+    ///
+    /// Order: whatever fixes the order of records at the destination happens in the first poll of the returned
+    /// future. The pipeline polls each write once before it starts the next, so that overlapping writes
+    /// ([`Sink::in_flight_max`] above 1) keep the order of the calls.
+    async fn write(&self, records: &[Record]) -> Result<(), WriteError>;
+
+    /// How many writes may overlap.
+    fn in_flight_max(&self) -> usize {
+        1
+    }
+}
+
+/// Why records were not written, sorted by what the caller must do.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The same records may succeed later.
+    #[error("{0}")]
+    Retry(BoxError),
+    /// These never will; all the others were written.
+    #[error("{} records rejected", .0.len())]
+    Reject(Vec<Rejected>),
+    /// Nothing will succeed until somebody changes something: say so in the status, and try again slowly.
+    #[error("{0}")]
+    Fatal(BoxError),
+}
+
+/// A record that the destination, or the way there, will never take.
+#[derive(Debug)]
+pub struct Rejected {
+    /// Which of the records given to the write.
+    pub index: usize,
+    /// Why, as a sentence for the operator.
+    pub reason: String,
+    /// Whether its life ended on the way; such a record is counted as expired, not as dead-lettered.
+    pub expired: bool,
+}

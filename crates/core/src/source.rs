@@ -1,0 +1,31 @@
+use async_trait::async_trait;
+
+use crate::{Ack, Batch, BoxError};
+
+/// Where a data flow's records come from.
+///
+/// A source that fails is thrown away and opened anew: that is the one recovery path. What it had handed over and
+/// nobody acknowledged comes again.
+#[async_trait]
+pub trait Source: Send {
+    /// Waits for records; `None` means no more will come. Cancel-safe: a dropped call loses nothing.
+    async fn next(&mut self) -> Result<Option<Batch>, SourceError>;
+
+    /// This batch is safe at the destination. Called in the order in which `next` returned the batches.
+    async fn ack(&mut self, ack: Ack) -> Result<(), SourceError>;
+
+    /// How many records the source hands over before it insists on an `ack`. A chunk that waits for more than these
+    /// would wait for ever.
+    fn unacked_max(&self) -> usize;
+}
+
+/// Why a source can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Opening it anew may help.
+    #[error("{0}")]
+    Lost(BoxError),
+    /// Only a change of configuration, credentials or rights helps; it is still tried again, slowly.
+    #[error("{0}")]
+    Refused(BoxError),
+}

@@ -1,0 +1,1 @@
+//! The mapping and filter language of data flows: lex, parse, check, evaluate.

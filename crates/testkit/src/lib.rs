@@ -1,0 +1,1 @@
+//! Test helpers and doubles; never linked into the product.
