@@ -9,6 +9,7 @@ mod record;
 mod secret;
 mod sink;
 mod source;
+mod trouble;
 
 pub use diagnostic::{Code, Diagnostic, FileId, Files, Label, Parsed, Position, Severity, SourceFile, Span};
 pub use properties::{Properties, PropertiesBuilder, PropertiesError, Property};
@@ -16,9 +17,7 @@ pub use record::{Ack, Batch, Expired, Record};
 pub use secret::Secret;
 pub use sink::{Rejected, Sink, WriteError};
 pub use source::{Source, SourceError};
+pub use trouble::Trouble;
 
 /// A string whose bytes may be a slice of a larger buffer, so that taking it out of a packet copies nothing.
 pub use bytestring::ByteString;
-
-/// Any error, kept for its message.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,10 +1,16 @@
 use async_trait::async_trait;
 
-use crate::{BoxError, Record};
+use crate::{Record, Trouble};
 
-/// Where a data flow's records go.
+/// Where a data flow's records go. A sink outlives its connections: it connects when it must, one attempt a call, and
+/// leaves it to the pipeline to wait and call again.
 #[async_trait]
 pub trait Sink: Send + Sync {
+    /// Connects ahead of the first write, so that trouble shows before there is data.
+    async fn prepare(&self) -> Result<(), WriteError> {
+        Ok(())
+    }
+
     /// Returns once the destination has taken responsibility for the records, all of them.
     ///
     /// Order: whatever fixes the order of records at the destination happens in the first poll of the returned
@@ -22,18 +28,23 @@ pub trait Sink: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// The same records may succeed later.
-    #[error("{0}")]
-    Retry(BoxError),
+    #[error("{trouble}")]
+    Retry {
+        /// What happened.
+        trouble: Trouble,
+        /// The first `written` of the records are safe at the destination: only the rest is to be written again.
+        written: usize,
+    },
     /// These never will; all the others were written.
     #[error("{} records rejected", .0.len())]
     Reject(Vec<Rejected>),
     /// Nothing will succeed until somebody changes something: say so in the status, and try again slowly.
     #[error("{0}")]
-    Fatal(BoxError),
+    Fatal(Trouble),
 }
 
 /// A record that the destination, or the way there, will never take.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
     /// Which of the records given to the write.
     pub index: usize,

@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 
-use crate::{Ack, Batch, BoxError};
+use crate::{Ack, Batch, Trouble};
 
 /// Where a data flow's records come from.
 ///
@@ -19,13 +19,13 @@ pub trait Source: Send {
     fn unacked_max(&self) -> usize;
 }
 
-/// Why a source can't go on.
-#[derive(Debug, thiserror::Error)]
+/// Why a source can't be opened, or can't go on.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum SourceError {
     /// Opening it anew may help.
     #[error("{0}")]
-    Lost(BoxError),
+    Lost(Trouble),
     /// Only a change of configuration, credentials or rights helps; it is still tried again, slowly.
     #[error("{0}")]
-    Refused(BoxError),
+    Refused(Trouble),
 }
