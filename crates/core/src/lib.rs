@@ -15,7 +15,7 @@ pub use diagnostic::{Code, Diagnostic, FileId, Files, Label, Parsed, Position, S
 pub use properties::{Properties, PropertiesBuilder, PropertiesError, Property};
 pub use record::{Ack, Batch, Expired, Record};
 pub use secret::Secret;
-pub use sink::{Rejected, Sink, WriteError};
+pub use sink::{Chunking, Rejected, Sink, WriteError};
 pub use source::{Source, SourceError};
 pub use trouble::Trouble;
 

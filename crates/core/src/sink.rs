@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::{Record, Trouble};
@@ -21,6 +23,35 @@ pub trait Sink: Send + Sync {
     /// How many writes may overlap.
     fn in_flight_max(&self) -> usize {
         1
+    }
+
+    /// When a chunk of records is due to be written.
+    fn chunking(&self) -> Chunking {
+        Chunking::default()
+    }
+
+    /// The record as the destination will see it, its topic resolved; for people who watch a flow.
+    fn preview(&self, record: &Record) -> Record {
+        record.clone()
+    }
+
+    /// Leaves as the protocol asks. Called when no write is under way.
+    async fn close(&self) {}
+}
+
+/// When a chunk is due: as soon as it holds `records_max` or its oldest record has waited `latency`, whichever comes
+/// first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunking {
+    /// Longest wait; zero writes whatever there is as soon as a write may start.
+    pub latency: Duration,
+    /// Most records in one write.
+    pub records_max: usize,
+}
+
+impl Default for Chunking {
+    fn default() -> Self {
+        Self { latency: Duration::ZERO, records_max: 1024 }
     }
 }
 

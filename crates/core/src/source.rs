@@ -17,6 +17,10 @@ pub trait Source: Send {
     /// How many records the source hands over before it insists on an `ack`. A chunk that waits for more than these
     /// would wait for ever.
     fn unacked_max(&self) -> usize;
+
+    /// Sends what acknowledgements are still on the way and leaves as the protocol asks. The session, where there is
+    /// one, is kept.
+    async fn close(&mut self) {}
 }
 
 /// Why a source can't be opened, or can't go on.
