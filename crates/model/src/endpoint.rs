@@ -23,6 +23,27 @@ impl Endpoint {
     pub fn is_local_broker(&self) -> bool {
         matches!(&self.settings, Settings::Mqtt(m) if matches!(m.host, MqttHost::LocalBroker))
     }
+
+    /// The peer as AIO's metrics label it (`source_service_type`, `target_service_type`): by type and host.
+    pub fn service_type(&self) -> &'static str {
+        match &self.settings {
+            Settings::Mqtt(m) => match &m.host {
+                MqttHost::LocalBroker => "Local AIO MQTT Broker",
+                MqttHost::Remote { address, .. } if address.host().ends_with(".eventgrid.azure.net") => {
+                    "Event Grid"
+                }
+                MqttHost::Remote { .. } => "Unknown Mqtt Broker",
+            },
+            Settings::Kafka(_) if self.host_type == Some(HostType::FabricRT) => "Fabric RTI",
+            Settings::Kafka(k) if k.host.host().ends_with(".servicebus.windows.net") => "Event Hubs",
+            Settings::Kafka(_) => "Unknown Kafka Broker",
+            Settings::DataLakeStorage(_) => "Blob Storage",
+            Settings::FabricOneLake(_) => "Fabric OneLake",
+            Settings::DataExplorer(_) => "Data Explorer",
+            Settings::LocalStorage(_) => "Local Storage",
+            Settings::OpenTelemetry(_) => "Open Telemetry",
+        }
+    }
 }
 
 /// `hostType`.
