@@ -1,1 +1,19 @@
-//! Pipelines and their supervisor.
+//! Runs data flows: one [pipeline](self) for each instance of a flow, and a [`Supervisor`] that makes what runs equal
+//! to what is said.
+//!
+//! It names no connector: sources and sinks come from the [`Connectors`] it is given.
+
+mod backoff;
+mod deliver;
+mod health;
+mod ledger;
+mod metrics;
+mod pipeline;
+mod supervisor;
+mod tap;
+
+pub use health::{Health, HealthStatus};
+pub use ledger::Ledger;
+pub use metrics::Metrics;
+pub use supervisor::{Connectors, FlowReport, FlowState, Supervisor, SupervisorOptions};
+pub use tap::{Stage, Tap, Tapped};
