@@ -1,5 +1,7 @@
 //! The pipeline and its supervisor between a scripted source and a scripted destination, on paused time.
 
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
 mod world;
 
 use std::sync::atomic::Ordering;
@@ -91,7 +93,7 @@ async fn a_message_that_expires_while_it_waits_is_not_sent() {
 #[tokio::test(start_paused = true)]
 async fn a_lost_source_is_opened_anew_and_nothing_is_missing() {
     let w = World::new();
-    *w.broker.fails_after.lock().unwrap() = Some(3);
+    *w.broker.fails_after.lock() = Some(3);
     w.destination.answer([Answer::TakeAfter(Duration::from_secs(1))]);
     w.broker.publish(0..100);
     w.start().await;
@@ -135,17 +137,13 @@ async fn stopping_gives_back_what_cannot_be_delivered_in_time() {
     w.until("reading", |w| w.ledger().in_flight == 10).await;
     w.supervisor.shutdown().await;
     assert_eq!(w.broker.acked(), [0; 0]);
-    assert_eq!(w.broker.waiting.lock().unwrap().len(), 10);
+    assert_eq!(w.broker.waiting.lock().len(), 10);
 }
 
 #[tokio::test(start_paused = true)]
 async fn health_follows_the_destination() {
     let w = World::new();
-    w.destination
-        .prepares
-        .lock()
-        .unwrap()
-        .push_back(WriteError::Retry { trouble: target_trouble(), written: 0 });
+    w.destination.prepares.lock().push_back(WriteError::Retry { trouble: target_trouble(), written: 0 });
     w.start().await;
     w.supervisor.ready().await;
     let report = &w.supervisor.report()[0];
@@ -200,7 +198,7 @@ async fn metrics_show_the_ledger() {
         w.supervisor.show_metrics();
         let value = |name: &str| {
             let families = w.supervisor.metrics().registry().gather();
-            let family = families.iter().find(|f| f.get_name() == name).unwrap();
+            let family = families.iter().find(|f| f.name() == name).unwrap();
             family.get_metric()[0].get_counter().get_value()
         };
         assert_eq!(value("aio_dataflow_messages_received"), 10.0);
@@ -242,7 +240,7 @@ proptest! {
             w.destination.in_flight_max.store(in_flight_max, Ordering::Relaxed);
             w.broker.batch_max.store(batch_max, Ordering::Relaxed);
             w.broker.unacked_max.store(unacked_max, Ordering::Relaxed);
-            *w.broker.fails_after.lock().unwrap() = fails_after;
+            *w.broker.fails_after.lock() = fails_after;
             w.broker.publish(0..100);
             w.start().await;
             w.until("all acked", |w| {

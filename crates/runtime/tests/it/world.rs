@@ -1,11 +1,12 @@
 //! A scripted source and a scripted destination, and the books a test compares them by.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tidegate_core::{
     Ack, Batch, ByteString, Record, Rejected, Sink, Source, SourceError, Trouble, WriteError,
 };
@@ -39,12 +40,12 @@ impl Broker {
     }
 
     pub(crate) fn publish_with(&self, numbers: std::ops::Range<u64>, record: impl Fn(u64) -> Record) {
-        self.waiting.lock().unwrap().extend(numbers.map(|n| (n, record(n))));
+        self.waiting.lock().extend(numbers.map(|n| (n, record(n))));
         self.arrived.notify_one();
     }
 
     pub(crate) fn acked(&self) -> Vec<u64> {
-        self.acked.lock().unwrap().clone()
+        self.acked.lock().clone()
     }
 }
 
@@ -56,7 +57,7 @@ struct ScriptedSource {
 
 impl Drop for ScriptedSource {
     fn drop(&mut self) {
-        let mut waiting = self.broker.waiting.lock().unwrap();
+        let mut waiting = self.broker.waiting.lock();
         for (_, batch) in self.unacked.drain(..).rev() {
             for message in batch.into_iter().rev() {
                 waiting.push_front(message);
@@ -70,7 +71,7 @@ impl Source for ScriptedSource {
     async fn next(&mut self) -> Result<Option<Batch>, SourceError> {
         loop {
             {
-                let mut fails_after = self.broker.fails_after.lock().unwrap();
+                let mut fails_after = self.broker.fails_after.lock();
                 if fails_after.is_some_and(|n| self.batches as usize >= n) {
                     *fails_after = None;
                     return Err(SourceError::Lost(Trouble::new("DataflowMqttSourceConnectionFailed", "cut")));
@@ -78,7 +79,7 @@ impl Source for ScriptedSource {
             }
             let arrived = self.broker.arrived.notified();
             let batch: Vec<_> = {
-                let mut waiting = self.broker.waiting.lock().unwrap();
+                let mut waiting = self.broker.waiting.lock();
                 let n = self.broker.batch_max.load(Ordering::Relaxed).min(waiting.len());
                 waiting.drain(..n).collect()
             };
@@ -98,7 +99,7 @@ impl Source for ScriptedSource {
     async fn ack(&mut self, ack: Ack) -> Result<(), SourceError> {
         let (number, batch) = self.unacked.pop_front().expect("an ack for every batch, once");
         assert_eq!(number, ack.number(), "acks come in the order of the batches");
-        self.broker.acked.lock().unwrap().extend(batch.iter().map(|(n, _)| *n));
+        self.broker.acked.lock().extend(batch.iter().map(|(n, _)| *n));
         Ok(())
     }
 
@@ -130,15 +131,15 @@ pub(crate) struct Destination {
 
 impl Destination {
     pub(crate) fn answer(&self, answers: impl IntoIterator<Item = Answer>) {
-        self.answers.lock().unwrap().extend(answers);
+        self.answers.lock().extend(answers);
     }
 
     pub(crate) fn taken(&self) -> Vec<u64> {
-        self.taken.lock().unwrap().clone()
+        self.taken.lock().clone()
     }
 
     fn take(&self, records: &[Record]) {
-        self.taken.lock().unwrap().extend(records.iter().map(number));
+        self.taken.lock().extend(records.iter().map(number));
     }
 }
 
@@ -155,12 +156,12 @@ struct ScriptedSink(Arc<Destination>);
 #[async_trait]
 impl Sink for ScriptedSink {
     async fn prepare(&self) -> Result<(), WriteError> {
-        let error = self.0.prepares.lock().unwrap().pop_front();
+        let error = self.0.prepares.lock().pop_front();
         error.map_or(Ok(()), Err)
     }
 
     async fn write(&self, records: &[Record]) -> Result<(), WriteError> {
-        let answer = self.0.answers.lock().unwrap().pop_front().unwrap_or(Answer::Take);
+        let answer = self.0.answers.lock().pop_front().unwrap_or(Answer::Take);
         match answer {
             Answer::Take => self.0.take(records),
             Answer::TakeAfter(wait) => {
@@ -261,7 +262,7 @@ impl World {
     }
 
     pub(crate) async fn until_acked(&self, count: usize) {
-        self.until("all acked", |w| w.broker.acked.lock().unwrap().len() >= count).await;
+        self.until("all acked", |w| w.broker.acked.lock().len() >= count).await;
     }
 }
 
