@@ -1,1 +1,17 @@
-//! Test helpers and doubles; never linked into the product.
+//! Helpers for tests that need real peers: a mosquitto broker, certificates, free ports, a scripted MQTT server.
+//!
+//! Everything panics with a sentence when it can't do its work: a test can't go on then. Never linked into the product.
+
+mod certificates;
+mod mosquitto;
+mod peer;
+
+pub use certificates::{Authority, Identity, Validity};
+pub use mosquitto::{Mosquitto, MosquittoOptions};
+pub use peer::{PeerConnection, ScriptedPeer};
+
+/// A TCP port of 127.0.0.1 that was free a moment ago, for programs that can't choose one themselves.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a loopback port is free");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
