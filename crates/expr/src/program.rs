@@ -1,0 +1,51 @@
+//! A formula that was read and checked.
+
+use std::fmt;
+
+use crate::ast::Expr;
+
+/// A formula, ready to be evaluated. Made by [`crate::compile`].
+#[derive(Clone, Debug)]
+pub struct Program {
+    text: String,
+    pub(crate) root: Expr,
+    inputs: usize,
+}
+
+impl Program {
+    pub(crate) fn new(text: &str, root: Expr, inputs: usize) -> Self {
+        Self { text: text.to_owned(), root, inputs }
+    }
+
+    /// The formula as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// How many inputs it may use.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+}
+
+/// Equal if they compute the same in the same way.
+impl PartialEq for Program {
+    fn eq(&self, other: &Self) -> bool {
+        self.root == other.root && self.inputs == other.inputs
+    }
+}
+
+/// A text that compiles to an equal program, with no more parentheses than it needs.
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.root.fmt(f)
+    }
+}
+
+/// The one way a pattern becomes a regular expression.
+pub(crate) fn regex(pattern: &str) -> Result<regex::Regex, regex::Error> {
+    regex::RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).build()
+}
+
+/// How much memory a compiled pattern may take.
+const REGEX_BYTES_MAX: usize = 1 << 20;
