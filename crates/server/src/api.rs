@@ -1,0 +1,196 @@
+//! The answers of `/api/v1`, as outsiders see them. Nothing else in the workspace is `Serialize` for them.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+use tidegate_model::endpoint::{Endpoint, MqttHost, Settings};
+use tidegate_model::plan::{DataDestination, DataSources, Plan};
+use tidegate_runtime::FlowReport;
+
+use crate::gateway::Idle;
+
+#[derive(Serialize)]
+pub(crate) struct Dataflows {
+    pub(crate) dataflows: Vec<Dataflow>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Dataflow {
+    namespace: String,
+    name: String,
+    profile: String,
+    mode: &'static str,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<Source>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<Destination>,
+    instance_count: u32,
+    health: Health,
+    messages: Messages,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Peer {
+    endpoint: String,
+    r#type: &'static str,
+    service_type: &'static str,
+    address: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Source {
+    #[serde(flatten)]
+    peer: Peer,
+    data_sources: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Destination {
+    #[serde(flatten)]
+    peer: Peer,
+    data_destination: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Health {
+    status: &'static str,
+    reason_code: Option<&'static str>,
+    message: String,
+    last_transition_time: String,
+    last_update_time: String,
+}
+
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Messages {
+    received: u64,
+    returned: u64,
+    accepted: u64,
+    delivered: u64,
+    filtered: u64,
+    expired: u64,
+    dead_lettered: u64,
+    in_flight: u64,
+    retried: u64,
+    bytes_received: u64,
+    bytes_delivered: u64,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Error {
+    error: ErrorMessage,
+}
+
+#[derive(Serialize)]
+struct ErrorMessage {
+    message: String,
+}
+
+impl Error {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { error: ErrorMessage { message: message.into() } }
+    }
+}
+
+impl Dataflow {
+    pub(crate) fn running(report: &FlowReport) -> Self {
+        let FlowReport { plan, state, health, ledger } = report;
+        Self {
+            namespace: plan.namespace.clone(),
+            name: plan.name.to_string(),
+            profile: plan.profile.to_string(),
+            mode: "Enabled",
+            state: state.as_str(),
+            source: Some(source(plan)),
+            destination: Some(destination(plan)),
+            instance_count: plan.instance_count,
+            health: Health {
+                status: health.status.as_str(),
+                reason_code: health.reason_code,
+                message: health.message.clone(),
+                last_transition_time: rfc3339(health.last_transition),
+                last_update_time: rfc3339(SystemTime::now()),
+            },
+            messages: Messages {
+                received: ledger.received,
+                returned: ledger.returned,
+                accepted: ledger.accepted(),
+                delivered: ledger.delivered,
+                filtered: ledger.filtered,
+                expired: ledger.expired,
+                dead_lettered: ledger.dead_lettered,
+                in_flight: ledger.in_flight,
+                retried: ledger.retried,
+                bytes_received: ledger.bytes_received,
+                bytes_delivered: ledger.bytes_delivered,
+            },
+        }
+    }
+
+    /// A flow that is known and does not run.
+    pub(crate) fn idle(idle: &Idle) -> Self {
+        let now = rfc3339(SystemTime::now());
+        Self {
+            namespace: idle.namespace.clone(),
+            name: idle.name.clone(),
+            profile: idle.profile.clone(),
+            mode: if idle.disabled { "Disabled" } else { "Enabled" },
+            state: if idle.disabled { "disabled" } else { "not-run" },
+            source: idle.plan.as_deref().map(source),
+            destination: idle.plan.as_deref().map(destination),
+            instance_count: idle.plan.as_ref().map_or(1, |p| p.instance_count),
+            health: Health {
+                status: "Unknown",
+                reason_code: None,
+                message: idle.message.clone(),
+                last_transition_time: now.clone(),
+                last_update_time: now,
+            },
+            messages: Messages::default(),
+        }
+    }
+}
+
+fn source(plan: &Plan) -> Source {
+    let data_sources = match &plan.source.data_sources {
+        DataSources::Mqtt { filters, .. } => filters.iter().map(ToString::to_string).collect(),
+        DataSources::Kafka { topics, .. } => topics.clone(),
+    };
+    Source { peer: peer(&plan.source.endpoint), data_sources }
+}
+
+fn destination(plan: &Plan) -> Destination {
+    let data_destination = match &plan.destination.data_destination {
+        DataDestination::Topic(topic) => topic.to_string(),
+        DataDestination::Name(name) => name.clone(),
+    };
+    Destination { peer: peer(&plan.destination.endpoint), data_destination }
+}
+
+fn peer(endpoint: &Endpoint) -> Peer {
+    let (r#type, address) = match &endpoint.settings {
+        Settings::Mqtt(m) => match &m.host {
+            MqttHost::LocalBroker => ("Mqtt", "aio-broker".to_owned()),
+            MqttHost::Remote { address, path } => {
+                ("Mqtt", format!("{address}{}", path.as_deref().unwrap_or_default()))
+            }
+        },
+        Settings::Kafka(k) => ("Kafka", k.host.to_string()),
+        Settings::DataLakeStorage(s) => ("DataLakeStorage", s.host.clone()),
+        Settings::FabricOneLake(s) => ("FabricOneLake", s.host.clone()),
+        Settings::DataExplorer(s) => ("DataExplorer", s.host.clone()),
+        Settings::LocalStorage(s) => ("LocalStorage", s.volume.clone()),
+        Settings::OpenTelemetry(s) => ("OpenTelemetry", s.host.clone()),
+    };
+    Peer { endpoint: endpoint.name.to_string(), r#type, service_type: endpoint.service_type(), address }
+}
+
+pub(crate) fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}

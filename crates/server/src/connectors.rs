@@ -1,0 +1,43 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tidegate_connect::{Context, Credentials, FlowIdentity, LocalBroker, Tokens};
+use tidegate_core::{Sink, Source, SourceError, Trouble};
+use tidegate_model::plan::Plan;
+use tidegate_runtime::Connectors;
+
+/// What all connections of an instance have in common; the rest comes from the plan.
+pub(crate) struct Connections {
+    pub(crate) local_broker: LocalBroker,
+    pub(crate) credentials: Arc<dyn Credentials>,
+    pub(crate) tokens: Arc<dyn Tokens>,
+}
+
+impl Connections {
+    fn context(&self, plan: &Plan, instance: u32) -> Context {
+        Context {
+            flow: FlowIdentity {
+                namespace: plan.namespace.clone(),
+                profile: plan.profile.to_string(),
+                dataflow: plan.name.to_string(),
+                instance_index: instance,
+                instance_count: plan.instance_count,
+            },
+            request_disk_persistence: plan.request_disk_persistence,
+            local_broker: self.local_broker.clone(),
+            credentials: self.credentials.clone(),
+            tokens: self.tokens.clone(),
+        }
+    }
+}
+
+#[async_trait]
+impl Connectors for Connections {
+    async fn open_source(&self, plan: &Plan, instance: u32) -> Result<Box<dyn Source>, SourceError> {
+        tidegate_connect::open_source(&plan.source, &self.context(plan, instance)).await
+    }
+
+    async fn open_sink(&self, plan: &Plan, instance: u32) -> Result<Arc<dyn Sink>, Trouble> {
+        tidegate_connect::open_sink(&plan.destination, &self.context(plan, instance)).await.map(Arc::from)
+    }
+}

@@ -1,0 +1,198 @@
+//! Starts `tidegate run` in a folder of its own, on free ports.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+/// What any one step may take before the test gives up; nothing is measured by it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(crate) fn tidegate() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.kill_on_drop(true).env_remove("TIDEGATE_API").env_remove("TIDEGATE_DATA_DIR");
+    command
+}
+
+/// The repository, where the examples are.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+pub(crate) struct Gateway {
+    child: Child,
+    pub(crate) dir: TempDir,
+    pub(crate) http: String,
+    pub(crate) mqtt: Vec<u16>,
+    args: Vec<String>,
+}
+
+impl Gateway {
+    /// Runs the resources of one text.
+    pub(crate) async fn run(resources: &str) -> Self {
+        Self::run_with(resources, &["--mqtt-listen", "127.0.0.1:0"]).await
+    }
+
+    pub(crate) async fn run_with(resources: &str, args: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("resources.yaml"), resources).unwrap();
+        let path = dir.path().join("resources.yaml");
+        let mut args: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
+        args.push(path.display().to_string());
+        Self::start(dir, args).await
+    }
+
+    pub(crate) async fn start(dir: TempDir, args: Vec<String>) -> Self {
+        let mut gateway = Self { child: spawn(&dir, &args), dir, http: String::new(), mqtt: vec![], args };
+        gateway.await_ready().await;
+        gateway
+    }
+
+    /// Runs it again with the same arguments, after it was killed or stopped.
+    pub(crate) async fn restart(&mut self) {
+        self.child = spawn(&self.dir, &self.args);
+        self.await_ready().await;
+    }
+
+    async fn await_ready(&mut self) {
+        let stdout = self.child.stdout.take().unwrap();
+        let mut lines = BufReader::new(stdout).lines();
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("it gets ready").unwrap();
+        let ready: Value = serde_json::from_str(&line.expect("it starts")).unwrap();
+        self.http = ready["http"].as_str().unwrap().to_owned();
+        let port = |address: &Value| address.as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
+        self.mqtt = ready["mqtt"].as_array().unwrap().iter().map(port).collect();
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    }
+
+    /// The first listener of the local broker.
+    pub(crate) fn port(&self) -> u16 {
+        self.mqtt[0]
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    pub(crate) async fn kill_9(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// SIGTERM, and its exit code.
+    pub(crate) async fn stop(&mut self) -> Option<i32> {
+        let status = Command::new("kill").arg(self.pid().to_string()).status().await.unwrap();
+        assert!(status.success());
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it stops").unwrap().code()
+    }
+
+    /// GET of a path of the API: status and body.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        get(&self.http, path, "127.0.0.1").await
+    }
+
+    /// A flow as the API has it.
+    pub(crate) async fn dataflow(&self, name: &str) -> Value {
+        let (status, body) = self.get("/api/v1/dataflows").await;
+        assert_eq!(status, 200);
+        let all: Value = serde_json::from_str(&body).unwrap();
+        let found = all["dataflows"].as_array().unwrap().iter().find(|f| f["name"] == name).cloned();
+        let flow = found.unwrap_or_else(|| panic!("no flow {name} in {all}"));
+        let n = |column: &str| flow["messages"][column].as_u64().unwrap();
+        assert_eq!(
+            n("accepted"),
+            n("delivered") + n("filtered") + n("expired") + n("deadLettered") + n("inFlight"),
+            "the books balance: {flow}"
+        );
+        flow
+    }
+
+    /// Waits until a flow is as it should be.
+    pub(crate) async fn until(&self, name: &str, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let flow = self.dataflow(name).await;
+            if condition(&flow) {
+                return flow;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "never {what}: {flow}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+fn spawn(dir: &TempDir, args: &[String]) -> Child {
+    tidegate()
+        .args(["run", "--output", "json", "--http-listen", "127.0.0.1:0", "--data-dir"])
+        .arg(dir.path().join("data"))
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// A plain HTTP/1.1 GET with a Host header of choice: status and body.
+pub(crate) async fn get(address: &str, path: &str, host: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    (status, if chunked { unchunk(body) } else { body.to_owned() })
+}
+
+fn unchunk(mut body: &str) -> String {
+    let mut text = String::new();
+    while let Some((size, rest)) = body.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap();
+        text.push_str(&rest[..size]);
+        body = &rest[(size + 2).min(rest.len())..];
+    }
+    text
+}
+
+/// A data flow between two endpoints.
+pub(crate) fn dataflow(name: &str, from: (&str, &str), to: (&str, &str)) -> String {
+    let ((source, filter), (destination, topic)) = (from, to);
+    format!(
+        r#"---
+apiVersion: connectivity.iotoperations.azure.com/v1
+kind: Dataflow
+metadata: {{ name: {name}, namespace: azure-iot-operations }}
+spec:
+  profileRef: default
+  operations:
+    - operationType: Source
+      sourceSettings: {{ endpointRef: {source}, dataSources: ['{filter}'] }}
+    - operationType: Destination
+      destinationSettings: {{ endpointRef: {destination}, dataDestination: '{topic}' }}
+"#
+    )
+}
+
+/// An MQTT endpoint; `more` are further lines of `mqttSettings`, indented by four.
+pub(crate) fn mqtt_endpoint(name: &str, host: &str, more: &str) -> String {
+    format!(
+        r"---
+apiVersion: connectivity.iotoperations.azure.com/v1
+kind: DataflowEndpoint
+metadata: {{ name: {name}, namespace: azure-iot-operations }}
+spec:
+  endpointType: Mqtt
+  mqttSettings:
+    host: '{host}'
+{more}"
+    )
+}
+
+/// Further lines for a broker without credentials and TLS.
+pub(crate) const PLAIN: &str = "    authentication: { method: Anonymous, anonymousSettings: {} }\n    tls: { mode: Disabled }\n";

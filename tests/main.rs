@@ -1,0 +1,13 @@
+//! The built binary as users run it, with real peers: Mosquitto as another broker, and its command-line clients.
+//!
+//! Nothing here knows the product's code; the clients speak MQTT packet by packet.
+
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+mod article;
+mod bridge;
+mod client;
+mod gateway;
+mod operation;
+mod outages;
+mod quickstart;

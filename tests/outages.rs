@@ -1,0 +1,144 @@
+//! Brokers and the gateway killed in mid-stream: nothing is missing at the end, acknowledgements stay in order, and the
+//! books balance.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use tidegate_testkit::{Mosquitto, MosquittoOptions};
+use tokio::task::JoinHandle;
+
+use crate::client::{Got, publish, publish_to, subscribe, subscribe_to};
+use crate::gateway::{Gateway, PLAIN, dataflow, mqtt_endpoint};
+
+const MESSAGES: u64 = 50_000;
+const WINDOW: usize = 100;
+
+fn persistent() -> MosquittoOptions {
+    // no limit on queued messages, or mosquitto itself would drop some with a success PUBACK
+    MosquittoOptions { persistence: true, general: "max_queued_messages 0".into(), ..MosquittoOptions::default() }
+}
+
+fn remote(mosquitto: &Mosquitto) -> String {
+    mqtt_endpoint("remote", &format!("127.0.0.1:{}", mosquitto.port()), PLAIN)
+}
+
+/// Waits until about that many have come.
+async fn until_got(got: &Got, count: usize) {
+    let deadline = tokio::time::Instant::now() + crate::gateway::PATIENCE;
+    while got.all().len() < count {
+        assert!(tokio::time::Instant::now() < deadline, "only {} have come", got.all().len());
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+fn publishing(port: u16) -> JoinHandle<()> {
+    tokio::spawn(async move { publish(port, "in", 0..MESSAGES, WINDOW).await })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_destination_is_restarted_in_mid_stream() {
+    let mut mosquitto = Mosquitto::start(persistent()).await;
+    let resources = remote(&mosquitto) + &dataflow("flow", ("default", "in"), ("remote", "out"));
+    let gateway = Gateway::run(&resources).await;
+    let (got, _subscriber) = subscribe(mosquitto.port(), "out").await;
+    let publisher = publishing(gateway.port());
+    until_got(&got, 10_000).await;
+    mosquitto.stop().await;
+    gateway.until("flow", "troubled", |f| f["state"] == "troubled").await;
+    mosquitto.restart().await;
+    publisher.await.unwrap();
+    got.until_complete(0..MESSAGES).await;
+    let flow = gateway.until("flow", "drained", |f| f["messages"]["inFlight"] == 0).await;
+    assert_eq!(flow["messages"]["delivered"], MESSAGES);
+    assert_eq!(flow["state"], "running");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_source_is_restarted_in_mid_stream() {
+    let mut mosquitto = Mosquitto::start(persistent()).await;
+    let resources = remote(&mosquitto) + &dataflow("flow", ("remote", "in"), ("default", "out"));
+    let gateway = Gateway::run(&resources).await;
+    gateway.until("flow", "running", |f| f["state"] == "running").await;
+    let (got, _subscriber) = subscribe(gateway.port(), "out").await;
+    let publisher = publishing(mosquitto.port());
+    until_got(&got, 10_000).await;
+    mosquitto.stop().await;
+    gateway.until("flow", "troubled", |f| f["state"] == "troubled").await;
+    mosquitto.restart().await;
+    publisher.await.unwrap();
+    got.until_complete(0..MESSAGES).await;
+    gateway.until("flow", "drained", |f| f["messages"]["inFlight"] == 0).await;
+    // only what was under way when the broker went may have come twice
+    assert!(got.duplicates() <= 2 * WINDOW, "{} duplicates", got.duplicates());
+}
+
+/// The source is one Mosquitto; another one answers for `aio-broker`, so that what tidegate has acknowledged lies with
+/// a broker that lives on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_gateway_is_killed_in_mid_stream() {
+    let source = Mosquitto::start(persistent()).await;
+    let destination = Mosquitto::start(persistent()).await;
+    let resources = remote(&source) + &dataflow("flow", ("remote", "in"), ("default", "out"));
+    let broker = format!("mqtt://127.0.0.1:{}", destination.port());
+    let mut gateway = Gateway::run_with(&resources, &["--broker", &broker]).await;
+    gateway.until("flow", "running", |f| f["state"] == "running").await;
+    let (got, _subscriber) = subscribe(destination.port(), "out").await;
+    let publisher = publishing(source.port());
+    for part in 1..=3 {
+        until_got(&got, part * 10_000).await;
+        gateway.kill_9().await;
+        gateway.restart().await;
+        gateway.dataflow("flow").await;
+    }
+    publisher.await.unwrap();
+    got.until_complete(0..MESSAGES).await;
+    gateway.until("flow", "drained", |f| f["messages"]["inFlight"] == 0).await;
+    assert!(got.duplicates() <= 3 * 2 * WINDOW, "{} duplicates", got.duplicates());
+}
+
+/// The embedded broker lives in memory: what it had acknowledged goes with the process. Its clients come back all the
+/// same, and from then on everything arrives.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_of_a_killed_gateway_come_back() {
+    let mut gateway = Gateway::run(&dataflow("flow", ("default", "in"), ("default", "out"))).await;
+    let port = Arc::new(AtomicU16::new(gateway.port()));
+    let of = |port: &Arc<AtomicU16>| {
+        let port = port.clone();
+        move || port.load(Ordering::Relaxed)
+    };
+    let (got, _subscriber) = subscribe_to(Arc::new(of(&port)), "out").await;
+    publish_to(&of(&port), "in", 0..1000, WINDOW).await;
+    got.until_complete(0..1000).await;
+    gateway.kill_9().await;
+    gateway.restart().await;
+    port.store(gateway.port(), Ordering::Relaxed);
+    // a session of its own tells when the subscriber is back
+    let (again, _second) = subscribe_to(Arc::new(of(&port)), "+").await;
+    until_back(&got, &of(&port)).await;
+    publish_to(&of(&port), "in", 1001..2000, WINDOW).await;
+    got.until_complete(0..2000).await;
+    assert!(!again.all().is_empty());
+}
+
+/// Publishes number 1000 until the subscriber has it.
+async fn until_back(got: &Got, port: &(dyn Fn() -> u16 + Sync)) {
+    while !got.distinct().contains(&1000) {
+        publish_to(port, "in", 1000..1001, 1).await;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_destination_that_is_down_at_start_is_no_failure_to_start() {
+    let port = tidegate_testkit::free_port();
+    let resources = mqtt_endpoint("remote", &format!("127.0.0.1:{port}"), PLAIN)
+        + &dataflow("flow", ("default", "in"), ("remote", "out"));
+    let mut gateway = Gateway::run(&resources).await;
+    let flow = gateway.until("flow", "troubled", |f| f["state"] == "troubled").await;
+    assert_eq!(flow["health"]["status"], "Unavailable");
+    assert_eq!(flow["health"]["reasonCode"], "DataflowMqttTargetConnectionFailed");
+    let message = flow["health"]["message"].as_str().unwrap();
+    assert!(message.contains(&port.to_string()), "{message}");
+    assert_eq!(gateway.get("/readyz").await.0, 200, "its trouble is known, so the instance is ready");
+    assert_eq!(gateway.stop().await, Some(0));
+}

@@ -1,1 +1,0 @@
-//! Black-box tests of the built binary with real peers: see `tests/it/`.
