@@ -16,28 +16,27 @@ use crate::{ReasonCode, topic};
 /// not keep a whole read buffer alive. A larger one is a slice of it.
 const COPIED_BYTES_MAX: usize = 4096;
 
-/// Why bytes are not a packet, or a packet must not be: the reason code to close the connection with (MQTT v5 section
-/// 4.13), and the rule that was broken.
+/// The peer broke a rule of MQTT: the reason code to close the connection with (MQTT v5 section 4.13), and the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}: {rule}")]
-pub struct DecodeError {
+pub struct Violation {
     /// What to tell the peer.
     pub reason: ReasonCode,
     /// The rule in words, for a log.
     pub rule: &'static str,
 }
 
-type Result<T, E = DecodeError> = std::result::Result<T, E>;
+type Result<T, E = Violation> = std::result::Result<T, E>;
 
-const fn malformed(rule: &'static str) -> DecodeError {
-    DecodeError { reason: ReasonCode::MalformedPacket, rule }
+const fn malformed(rule: &'static str) -> Violation {
+    Violation { reason: ReasonCode::MalformedPacket, rule }
 }
 
-const fn protocol(rule: &'static str) -> DecodeError {
-    DecodeError { reason: ReasonCode::ProtocolError, rule }
+pub(crate) const fn protocol(rule: &'static str) -> Violation {
+    Violation { reason: ReasonCode::ProtocolError, rule }
 }
 
-const NOT_ALLOWED: DecodeError = malformed("the property is not allowed in this packet");
+const NOT_ALLOWED: Violation = malformed("the property is not allowed in this packet");
 
 /// Takes packets off a stream of bytes.
 #[derive(Clone, Debug)]
@@ -66,7 +65,7 @@ impl Decoder {
     /// Takes the next packet off `input`; none if it has not arrived whole.
     ///
     /// # Errors
-    /// After a [`DecodeError`] the stream can't be read on.
+    /// [`Violation`]; the stream can't be read on.
     pub fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Packet>> {
         let Some(&first) = input.first() else { return Ok(None) };
         let (packet_type, flags) = (first >> 4, first & 0x0f);
@@ -81,7 +80,7 @@ impl Decoder {
         let size = 1 + length_bytes + remaining;
         if size > self.packet_bytes_max {
             let reason = ReasonCode::PacketTooLarge;
-            return Err(DecodeError { reason, rule: "the packet is larger than the maximum packet size" });
+            return Err(Violation { reason, rule: "the packet is larger than the maximum packet size" });
         }
         if input.len() < size {
             return Ok(None);
@@ -157,7 +156,7 @@ impl Decoder {
                 // The high bit marks a bridge of mosquitto, which tries again without it when it is refused.
                 self.version = Some(if level & 0x7f < 5 { Version::V311 } else { Version::V5 });
                 let reason = ReasonCode::UnsupportedProtocolVersion;
-                return Err(DecodeError { reason, rule: "the protocol level is neither 4 nor 5" });
+                return Err(Violation { reason, rule: "the protocol level is neither 4 nor 5" });
             }
             _ => return Err(protocol("the protocol name is not MQTT")),
         };
@@ -318,7 +317,7 @@ fn publish(flags: u8, version: Version, mut body: Bytes) -> Result<Publish> {
                     MESSAGE_EXPIRY_INTERVAL => once(&mut message_expiry, r.u32()?)?,
                     TOPIC_ALIAS => once(
                         &mut topic_alias,
-                        NonZeroU16::new(r.u16()?).ok_or(DecodeError {
+                        NonZeroU16::new(r.u16()?).ok_or(Violation {
                             reason: ReasonCode::TopicAliasInvalid,
                             rule: "a Topic Alias of 0",
                         })?,
@@ -606,14 +605,14 @@ fn end_to_end<'a>(
     })
 }
 
-const TWICE: DecodeError = protocol("a property is repeated or out of range");
-const NOT_UTF8: DecodeError = malformed("a string is not UTF-8 or holds U+0000");
-const SHORT: DecodeError = malformed("the packet ends too early");
+const TWICE: Violation = protocol("a property is repeated or out of range");
+const NOT_UTF8: Violation = malformed("a string is not UTF-8 or holds U+0000");
+const SHORT: Violation = malformed("the packet ends too early");
 
 fn check_name(name: &str) -> Result<()> {
     topic::check_name(name).map_err(|e| match e {
         topic::TopicError::Nul => NOT_UTF8,
-        _ => DecodeError {
+        _ => Violation {
             reason: ReasonCode::TopicNameInvalid,
             rule: "a topic name is empty or holds a wildcard",
         },
@@ -701,7 +700,7 @@ impl<'a> Reader<'a> {
 
     fn filter(&mut self) -> Result<ByteString> {
         let filter = self.string()?;
-        topic::check_filter(&filter).map_err(|_| DecodeError {
+        topic::check_filter(&filter).map_err(|_| Violation {
             reason: ReasonCode::TopicFilterInvalid,
             rule: "a topic filter is not valid",
         })?;

@@ -5,17 +5,24 @@
 //! [`Output`], and time is an argument: this crate opens no socket, reads no clock and spawns no task. It knows
 //! neither subscriptions nor retained messages nor queues; those are the broker's.
 
+pub mod client;
 mod decode;
 mod encode;
+pub mod flow;
+mod link;
+mod output;
 mod packet;
 mod reason;
+pub mod server;
 pub mod topic;
 mod wire;
 
-pub use decode::{DecodeError, Decoder};
+pub use decode::{Decoder, Violation};
 pub use encode::{
     EncodeError, PACKET_BYTES_MAX, PublishParts, encode, encode_ack, encode_publish, encode_publish_head,
 };
+pub use link::{Delivered, Outgoing, Sent};
+pub use output::Output;
 pub use packet::{
     Ack, Auth, Authentication, ConnAck, Connect, Disconnect, Packet, PacketId, PacketType, Publish, QoS,
     RetainHandling, SubAck, Subscribe, Subscription, UnsubAck, Unsubscribe, UserProperties, Version, Will,

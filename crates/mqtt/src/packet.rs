@@ -131,6 +131,31 @@ impl Packet {
     }
 }
 
+impl Packet {
+    /// Takes the reason string and the user properties off an answer, which MQTT lets a sender do when they would make
+    /// the packet larger than the receiver takes.
+    pub(crate) fn remove_words(&mut self) {
+        let (reason_string, user_properties) = match self {
+            Packet::ConnAck(p) => (&mut p.reason_string, &mut p.user_properties),
+            Packet::PubAck(p) | Packet::PubRec(p) | Packet::PubRel(p) | Packet::PubComp(p) => {
+                (&mut p.reason_string, &mut p.user_properties)
+            }
+            Packet::SubAck(p) => (&mut p.reason_string, &mut p.user_properties),
+            Packet::UnsubAck(p) => (&mut p.reason_string, &mut p.user_properties),
+            Packet::Disconnect(p) => (&mut p.reason_string, &mut p.user_properties),
+            Packet::Auth(p) => (&mut p.reason_string, &mut p.user_properties),
+            Packet::Connect(_)
+            | Packet::Publish(_)
+            | Packet::Subscribe(_)
+            | Packet::Unsubscribe(_)
+            | Packet::PingReq
+            | Packet::PingResp => return,
+        };
+        *reason_string = None;
+        user_properties.clear();
+    }
+}
+
 /// CONNECT (MQTT v5 section 3.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connect {
