@@ -190,6 +190,7 @@ impl<M: Outgoing> Connection<M> {
         &mut self,
         subscriptions: Vec<Subscription>,
         subscription_id: Option<NonZeroU32>,
+        user_properties: UserProperties,
     ) -> Result<PacketId, ReasonCode> {
         if subscription_id.is_some() && !self.offered.subscription_ids {
             return Err(ReasonCode::SubscriptionIdentifiersNotSupported);
@@ -207,7 +208,6 @@ impl<M: Outgoing> Connection<M> {
             }
         }
         let request = Request::Subscribe(subscriptions.len());
-        let user_properties = Vec::new();
         self.request(request, |packet_id| {
             Packet::Subscribe(Subscribe { packet_id, subscriptions, subscription_id, user_properties })
         })
