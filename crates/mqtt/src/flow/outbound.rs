@@ -214,6 +214,19 @@ impl<T> Outbound<T> {
         Some(f.message)
     }
 
+    /// Takes back, in the order they were sent, those messages of QoS 1 for which `take` says so: the peer is gone, and
+    /// another one gets them (MQTT v5 section 4.8.2). To be called between connections.
+    pub fn take_back(&mut self, mut take: impl FnMut(&T) -> bool) {
+        let of_qos_1 = self.in_flight.iter().filter(|(_, f)| f.stage == Stage::AtLeastOnce);
+        let mut order: Vec<_> = of_qos_1.map(|(id, f)| (f.number, *id)).collect();
+        order.sort_unstable();
+        for (_, id) in order {
+            if take(&self.in_flight[&id].message) {
+                self.give_up(id);
+            }
+        }
+    }
+
     /// The session is over: everything in flight, in the order it was sent.
     pub fn drain(&mut self) -> Vec<Unfinished<T>> {
         self.resend.clear();
