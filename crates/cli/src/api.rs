@@ -1,0 +1,182 @@
+//! The control API of a running instance, as its clients see it.
+
+use std::io::{BufRead, BufReader};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use ureq::http::{Response, StatusCode};
+use ureq::{Agent, Body, BodyReader};
+
+/// How long an instance may take to accept a connection, and to begin and to finish an answer.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// The largest answer that is not a stream, in bytes.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// An instance.
+pub(crate) struct Api {
+    base: String,
+    agent: Agent,
+}
+
+impl Api {
+    /// `address` is a URL, or the host and port of one.
+    pub(crate) fn new(address: &str) -> Self {
+        let address = address.trim_end_matches('/');
+        let base = if address.contains("://") { address.into() } else { format!("http://{address}") };
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .timeout_resolve(Some(ANSWER_MAX))
+            .timeout_connect(Some(ANSWER_MAX))
+            .timeout_recv_response(Some(ANSWER_MAX))
+            .build()
+            .new_agent();
+        Self { base, agent }
+    }
+
+    /// The text of a JSON answer.
+    ///
+    /// # Errors
+    /// A sentence: nobody answers, or what the instance says against it.
+    pub(crate) fn get(&self, path: &str) -> anyhow::Result<String> {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        let answer = request.config().timeout_recv_body(Some(ANSWER_MAX)).build().call();
+        self.accept(answer)?
+            .into_body()
+            .into_with_config()
+            .limit(ANSWER_BYTES_MAX)
+            .read_to_string()
+            .with_context(|| format!("the answer of {} breaks off", self.base))
+    }
+
+    /// A stream of events, which lasts until either side ends it.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub(crate) fn events(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> anyhow::Result<Events<BufReader<BodyReader<'static>>>> {
+        let request = self.agent.get(format!("{}{path}", self.base)).query_pairs(query.iter().copied());
+        Ok(Events(BufReader::new(self.accept(request.call())?.into_body().into_reader())))
+    }
+
+    fn accept(&self, answer: Result<Response<Body>, ureq::Error>) -> anyhow::Result<Response<Body>> {
+        #[derive(Deserialize)]
+        struct Refusal {
+            error: Message,
+        }
+        #[derive(Deserialize)]
+        struct Message {
+            message: String,
+        }
+        let mut answer = match answer {
+            Ok(answer) => answer,
+            Err(ureq::Error::Io(e)) if e.kind() == std::io::ErrorKind::ConnectionRefused => bail!(
+                "no tidegate answers at {}: start one with `tidegate run PATH...`, or say with --api where one is",
+                self.base
+            ),
+            Err(error) => return Err(error).with_context(|| format!("no answer from {}", self.base)),
+        };
+        if answer.status() == StatusCode::OK {
+            return Ok(answer);
+        }
+        let said = answer.body_mut().read_to_string().unwrap_or_default();
+        match serde_json::from_str::<Refusal>(&said) {
+            Ok(refusal) => bail!("{}", refusal.error.message),
+            Err(_) => bail!("{} answers {}; is it a tidegate?", self.base, answer.status()),
+        }
+    }
+}
+
+/// A `text/event-stream`, event by event (WHATWG HTML, "Server-sent events").
+pub(crate) struct Events<R>(R);
+
+/// One event.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Event {
+    /// Empty for `message`, the usual one.
+    pub(crate) name: String,
+    /// Its lines, joined.
+    pub(crate) data: String,
+}
+
+impl<R: BufRead> Events<R> {
+    /// Waits for the next event that has data; none when the stream has ended.
+    ///
+    /// # Errors
+    /// The connection's, or text that is no UTF-8.
+    pub(crate) fn next(&mut self) -> std::io::Result<Option<Event>> {
+        let mut event = Event::default();
+        let mut has_data = false;
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if self.0.read_line(&mut line)? == 0 {
+                return Ok(None);
+            }
+            let line = line.trim_end_matches(['\r', '\n']);
+            let (field, value) = line.split_once(':').unwrap_or((line, ""));
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            match field {
+                "" if line.is_empty() && has_data => return Ok(Some(event)),
+                "" if line.is_empty() => event = Event::default(),
+                "event" => event.name = value.into(),
+                "data" => {
+                    if has_data {
+                        event.data.push('\n');
+                    }
+                    event.data.push_str(value);
+                    has_data = true;
+                }
+                // a comment, or a field that is not ours
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> Vec<(String, String)> {
+        let mut events = Events(text.as_bytes());
+        std::iter::from_fn(|| events.next().unwrap()).map(|e| (e.name, e.data)).collect()
+    }
+
+    #[test]
+    fn comments_and_half_events_are_passed_over() {
+        let text =
+            ": hello\n\ndata: 1\n\n:\n\nevent: lagged\r\ndata: {\"skipped\":2}\r\n\r\nid: 3\n\ndata:cut off";
+        assert_eq!(read(text), [("".into(), "1".into()), ("lagged".into(), r#"{"skipped":2}"#.into())]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_sent_is_read(sent in prop::collection::vec(("[a-z]{0,5}", "[^\r\n]{0,9}(\n[^\r\n]{0,9})?"), 0..5)) {
+            let mut text = String::new();
+            for (name, data) in &sent {
+                if !name.is_empty() {
+                    writeln!(text, "event: {name}").unwrap();
+                }
+                for line in data.split('\n') {
+                    writeln!(text, "data: {line}").unwrap();
+                }
+                text.push('\n');
+            }
+            prop_assert_eq!(read(&text), sent);
+        }
+
+        #[test]
+        fn no_text_breaks_the_reader(text in "[a-z: \r\n]{0,60}") {
+            read(&text);
+        }
+    }
+}

@@ -1,0 +1,451 @@
+//! The command line as clap reads it. What an argument does is said here once: `--help`, the shell completions and
+//! `docs/cli.md` come from it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
+use tidegate_model::names::HostPort;
+
+/// Data flows of Azure IoT Operations, standalone: one binary, no Kubernetes.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidegate",
+    version,
+    after_help = "Exit codes: 0 done; 1 the input was judged and found wanting; 2 wrong usage, or something can't be \
+                  read or reached; 70 an internal error."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run data flows until SIGINT or SIGTERM, then drain and exit
+    Run(RunArgs),
+    /// Judge resources without connecting to anything
+    Check(CheckArgs),
+    /// Say what a diagnostic code means and what to do about it
+    Explain(ExplainArgs),
+    /// Watch the messages of a running data flow, without disturbing it
+    Tap(TapArgs),
+    /// Watch the rates, troubles and counts of all data flows
+    Top(TopArgs),
+    /// Measure throughput, latency and loss with a reproducible load
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
+    /// Print the completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What any command takes.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The folder that holds everything durable
+    #[arg(long, global = true, value_name = "DIR", default_value = "./tidegate-data")]
+    #[arg(env = "TIDEGATE_DATA_DIR", hide_env_values = true)]
+    pub(crate) data_dir: PathBuf,
+    /// The running instance that client commands talk to
+    #[arg(long, global = true, value_name = "ADDR", default_value = "http://127.0.0.1:9464")]
+    #[arg(env = "TIDEGATE_API", hide_env_values = true)]
+    pub(crate) api: String,
+    /// For people or for programs
+    #[arg(long, global = true, value_name = "FORM", default_value = "human")]
+    pub(crate) output: Form,
+    /// Whether to use colour; `auto` means on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorChoice,
+    /// Log more; twice for everything
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub(crate) verbose: u8,
+    /// Log errors only
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// What to log, such as `warn,tidegate_broker=debug`; wins over -v and -q
+    #[arg(long, global = true, value_name = "FILTER", env = "TIDEGATE_LOG", hide_env_values = true)]
+    pub(crate) log: Option<String>,
+    /// The form of the log
+    #[arg(long, global = true, value_name = "FORM", default_value = "human")]
+    pub(crate) log_format: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    Human,
+    Json,
+}
+
+/// Which resources, and how they are read.
+#[derive(Args, Debug)]
+pub(crate) struct LoadArgs {
+    /// Files, folders (read recursively) or `-` for standard input
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The kind of resource that a JSON body for `az iot ops` describes, such as Dataflow
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Option<String>,
+    /// The name of that resource; otherwise the file's name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// What a filter expression that is true does to the message
+    #[arg(long, value_name = "POLARITY", default_value = "drop-when-true")]
+    pub(crate) filter_semantics: FilterSemantics,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FilterSemantics {
+    /// It drops the message, as AIO's documentation has said since March 2026
+    DropWhenTrue,
+    /// It lets the message pass, as before
+    PassWhenTrue,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
+    /// Who answers for the host `aio-broker`: `embedded`, mqtt://HOST:PORT or mqtts://HOST:PORT
+    #[arg(long, value_name = "BROKER", default_value = "embedded", value_parser = parse_local_broker)]
+    pub(crate) broker: LocalBroker,
+    /// Where the embedded broker listens for MQTT [default: 127.0.0.1:1883]; may be given several times
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_listen)]
+    pub(crate) mqtt_listen: Vec<SocketAddr>,
+    /// Where it listens for MQTT over TLS; may be given several times
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_listen, requires = "tls_cert")]
+    pub(crate) mqtts_listen: Vec<SocketAddr>,
+    /// Where it listens for MQTT over WebSocket; may be given several times
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_listen)]
+    pub(crate) ws_listen: Vec<SocketAddr>,
+    /// The certificate chain of --mqtts-listen, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of --tls-cert, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Certificates, PEM, that vouch for client certificates; without it clients need none
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+    /// Let clients without credentials in from other machines too
+    #[arg(long)]
+    pub(crate) allow_anonymous: bool,
+    /// What a PUBACK of the embedded broker promises
+    #[arg(long, value_name = "WHERE", default_value = "memory")]
+    pub(crate) durability: Durability,
+    /// Where the API, the metrics and the health checks listen
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_listen, default_value = "127.0.0.1:9464")]
+    pub(crate) http_listen: SocketAddr,
+    /// Secrets as files, DIR/SECRET/KEY
+    #[arg(long, value_name = "DIR")]
+    pub(crate) secrets_dir: Option<PathBuf>,
+    /// How long a stop waits for what is under way
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
+    pub(crate) drain_timeout: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LocalBroker {
+    /// A broker in this process.
+    Embedded,
+    /// Another one.
+    Remote { address: HostPort, tls: bool },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Durability {
+    /// The message is in this process
+    Memory,
+    /// The message is on synced disk
+    #[value(hide = true)]
+    Disk,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
+    /// References that the given files can't resolve are errors, as they are to `run`
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArgs {
+    /// A code such as TG0110; without it, all codes are listed
+    pub(crate) code: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TapArgs {
+    /// The data flow's name
+    pub(crate) flow: String,
+    /// Where to look; without it, everywhere
+    #[arg(long)]
+    pub(crate) stage: Option<Stage>,
+    /// The namespace, if the name is in several
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<String>,
+    /// Stop after that many messages
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stage {
+    /// As the source handed it over
+    Source,
+    /// After enrich, filter and map
+    Transformed,
+    /// As the destination took it
+    Destination,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TopArgs {
+    /// Print one table and exit, as it is without a terminal
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// The time between two looks, which rates are taken over
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1s")]
+    pub(crate) interval: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Load on an MQTT broker, or through a data flow
+    Mqtt(BenchMqttArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BenchMqttArgs {
+    /// The broker
+    #[arg(long, default_value = "mqtt://127.0.0.1:1883", value_parser = parse_mqtt)]
+    pub(crate) url: HostPort,
+    /// Clients that publish
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) publishers: u16,
+    /// Clients that subscribe [default: as many as publishers with `pairs`, else 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) subscribers: Option<u16>,
+    /// Who hears whom
+    #[arg(long, default_value = "pairs")]
+    pub(crate) pattern: Pattern,
+    /// Messages of each publisher
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) messages: u32,
+    /// What the messages hold
+    #[arg(long, default_value = "size")]
+    pub(crate) payload: PayloadShape,
+    /// The length of a payload; `thermostat` is padded to it
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub(crate) payload_bytes: usize,
+    /// Quality of service, on both sides
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=2))]
+    pub(crate) qos: u8,
+    /// Publishes that a publisher may have unacknowledged
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) window: u16,
+    /// Messages per second of all publishers together; 0 for as fast as they are taken
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) rate: u32,
+    /// What the payloads are made from [default: another one each time, which the report names]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// The topic to publish to; {i} is the publisher's number, from 0
+    #[arg(long, default_value = "tidegate-bench/{i}")]
+    pub(crate) topic: String,
+    /// The topic to receive from, where a data flow lies between [default: --topic]
+    #[arg(long, value_name = "TOPIC")]
+    pub(crate) subscribe_topic: Option<String>,
+    /// How long nothing may arrive, once all is published, before what is missing counts as lost
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5s")]
+    pub(crate) settle: Duration,
+    /// How long the whole run may take
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5m")]
+    pub(crate) timeout: Duration,
+    /// Threads for the clients [default: one for each core, at most one for each client]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Pattern {
+    /// Each publisher has a subscriber of its own
+    Pairs,
+    /// The subscribers share all messages between them
+    FanIn,
+    /// Every subscriber gets every message
+    FanOut,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PayloadShape {
+    /// Text of --payload-bytes
+    Size,
+    /// JSON as an AIO asset publishes it
+    Thermostat,
+}
+
+impl Cli {
+    /// Reads the arguments of this process; says what is wrong with them, and exits, as clap does.
+    pub(crate) fn read() -> Self {
+        let cli = Self::parse();
+        if let Err(error) = cli.check() {
+            error.exit();
+        }
+        cli
+    }
+
+    /// What clap can't be told about single arguments.
+    fn check(&self) -> Result<(), clap::Error> {
+        use clap::error::ErrorKind;
+        let fail = |kind, message: &str| Err(Cli::command().error(kind, message));
+        match &self.command {
+            Command::Run(args) => {
+                let listeners = [&args.mqtt_listen, &args.mqtts_listen, &args.ws_listen];
+                if args.broker != LocalBroker::Embedded && listeners.iter().any(|l| !l.is_empty()) {
+                    let message = "--mqtt-listen, --mqtts-listen and --ws-listen are for `--broker embedded`";
+                    return fail(ErrorKind::ArgumentConflict, message);
+                }
+                if args.durability == Durability::Disk {
+                    let message =
+                        "`--durability disk` comes with the durable log, which this version does not have";
+                    return fail(ErrorKind::InvalidValue, message);
+                }
+            }
+            Command::Check(args) if args.load.paths.is_empty() => {
+                return fail(ErrorKind::MissingRequiredArgument, "which files? `tidegate check PATH...`");
+            }
+            Command::Bench { what: Bench::Mqtt(args) }
+                if args.pattern == Pattern::Pairs
+                    && args.subscribers.is_some_and(|n| n != args.publishers) =>
+            {
+                let message = "with `--pattern pairs` there are as many subscribers as publishers";
+                return fail(ErrorKind::ArgumentConflict, message);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn parse_listen(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "write an IP address and a port, such as 127.0.0.1:1883")
+}
+
+fn parse_local_broker(text: &str) -> Result<LocalBroker, &'static str> {
+    let remote = |rest, tls, port| host_port(rest, port).map(|address| LocalBroker::Remote { address, tls });
+    let parsed = match (text, text.split_once("://")) {
+        ("embedded", _) => Some(LocalBroker::Embedded),
+        (_, Some(("mqtt", rest))) => remote(rest, false, 1883),
+        (_, Some(("mqtts", rest))) => remote(rest, true, 8883),
+        _ => None,
+    };
+    parsed.ok_or("write `embedded`, mqtt://HOST:PORT or mqtts://HOST:PORT")
+}
+
+fn parse_mqtt(text: &str) -> Result<HostPort, &'static str> {
+    text.strip_prefix("mqtt://").and_then(|rest| host_port(rest, 1883)).ok_or("write mqtt://HOST:PORT")
+}
+
+/// `host` or `host:port`, perhaps with a slash behind.
+fn host_port(text: &str, default_port: u16) -> Option<HostPort> {
+    let text = text.strip_suffix('/').unwrap_or(text);
+    HostPort::parse(text).or_else(|| HostPort::parse(&format!("{text}:{default_port}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use expect_test::expect_file;
+
+    use super::*;
+
+    fn run(args: &[&str]) -> Result<RunArgs, String> {
+        let cli = Cli::try_parse_from(["tidegate", "run"].iter().chain(args)).map_err(|e| e.to_string())?;
+        cli.check().map_err(|e| e.to_string())?;
+        let Command::Run(args) = cli.command else { panic!("`run` was asked for") };
+        Ok(args)
+    }
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_local_broker_is_embedded_or_an_address() {
+        let remote = |address, tls| LocalBroker::Remote { address: HostPort::parse(address).unwrap(), tls };
+        for (text, expected) in [
+            ("embedded", Some(LocalBroker::Embedded)),
+            ("mqtt://plant:1884", Some(remote("plant:1884", false))),
+            ("mqtt://plant", Some(remote("plant:1883", false))),
+            ("mqtts://plant/", Some(remote("plant:8883", true))),
+            ("mqtts://[::1]:18883", Some(remote("[::1]:18883", true))),
+            ("plant:1883", None),
+            ("http://plant:1883", None),
+            ("mqtt://", None),
+            ("mqtt://plant:0", None),
+            ("mqtt://user:password@plant:1883", None),
+        ] {
+            assert_eq!(parse_local_broker(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_run_can_not_do_is_refused_with_a_reason() {
+        assert!(run(&[]).is_ok());
+        assert!(run(&["--durability", "disk"]).unwrap_err().contains("comes with the durable log"));
+        assert!(run(&["--mqtts-listen", "0.0.0.0:8883"]).unwrap_err().contains("--tls-cert"));
+        assert!(run(&["--tls-cert", "cert.pem"]).unwrap_err().contains("--tls-key"));
+        let remote_with_listener = ["--broker", "mqtt://plant", "--mqtt-listen", "0.0.0.0:1883"];
+        assert!(run(&remote_with_listener).unwrap_err().contains("--broker embedded"));
+        assert!(run(&["--mqtt-listen", "localhost:1883"]).unwrap_err().contains("such as 127.0.0.1:1883"));
+    }
+
+    #[test]
+    fn listeners_may_be_given_several_times() {
+        let args = run(&["--mqtt-listen", "127.0.0.1:0", "--mqtt-listen", "[::1]:0", "flows"]).unwrap();
+        assert_eq!(args.mqtt_listen.len(), 2);
+        assert_eq!(args.load.paths, [PathBuf::from("flows")]);
+    }
+
+    /// `UPDATE_EXPECT=1 cargo test -p tidegate` writes the page anew.
+    #[test]
+    fn the_page_of_commands_is_up_to_date() {
+        let mut page = String::from(
+            "# The command line\n\nGenerated from `tidegate help`; the global options stand once, under `tidegate`.\n",
+        );
+        let mut root = Cli::command().term_width(100);
+        root.build();
+        describe(&root, "tidegate", &mut page);
+        expect_file!["../../../docs/cli.md"].assert_eq(&page);
+    }
+
+    fn describe(command: &clap::Command, path: &str, page: &mut String) {
+        let mut shown = command.clone();
+        if path != "tidegate" {
+            let global: Vec<_> =
+                shown.get_arguments().filter(|a| a.is_global_set()).map(|a| a.get_id().clone()).collect();
+            for id in global {
+                shown = shown.mut_arg(id, |a| a.hide(true));
+            }
+        }
+        let help = shown.render_long_help().to_string();
+        let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+        write!(page, "\n## `{path}`\n\n```text\n{}\n```\n", lines.join("\n").trim_end()).unwrap();
+        for sub in command.get_subcommands().filter(|s| s.get_name() != "help") {
+            describe(sub, &format!("{path} {}", sub.get_name()), page);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Paths to texts. What is in the texts is the model's business.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use tidegate_core::Files;
+
+/// What a folder is searched for; a file that is named itself may be called anything.
+const EXTENSIONS: [&str; 5] = ["yaml", "yml", "json", "jsonc", "bicep"];
+/// Bytes of one file.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Reads files, folders and, for `-`, standard input. A folder gives its files in the order of their names, those of
+/// the folders in it included; what is given twice is read once.
+///
+/// # Errors
+/// A sentence about the first that can't be read, or is no text.
+pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Files> {
+    let mut found = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let before = found.len();
+            search(path, &mut found).with_context(|| format!("can't read {}", path.display()))?;
+            if found.len() == before {
+                bail!("{} holds no file that ends in .{}", path.display(), EXTENSIONS.join(", ."));
+            }
+        } else {
+            found.push(path.clone());
+        }
+    }
+    let mut files = Files::default();
+    let mut seen = HashSet::new();
+    for path in found {
+        let (name, text) = if path == Path::new("-") {
+            ("<stdin>".into(), read_text(io::stdin().lock()))
+        } else {
+            (path.display().to_string(), fs::File::open(&path).map_err(Into::into).and_then(read_text))
+        };
+        let text = text.with_context(|| format!("can't read {name}"))?;
+        if seen.insert(fs::canonicalize(&path).unwrap_or(path)) {
+            files.add(name, text);
+        }
+    }
+    Ok(files)
+}
+
+fn search(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    let mut entries: Vec<_> = fs::read_dir(folder)?.collect::<Result<_, _>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        // A folder behind a link is not entered, as it may lead back here; a file behind a link is read, as Kubernetes
+        // mounts its volumes so.
+        if entry.file_type()?.is_dir() {
+            if !is_hidden(&path) {
+                search(&path, found)?;
+            }
+        } else if is_resource_file(&path) && path.is_file() {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+/// By its name: not the test cases beside resources, nor the schemas `schemas/<name>/<version>.json`.
+fn is_resource_file(path: &Path) -> bool {
+    let extension = path.extension().and_then(|e| e.to_str());
+    let is_test = path.file_stem().is_some_and(|stem| stem.as_encoded_bytes().ends_with(b".test"));
+    let is_schema = path.ancestors().nth(2).and_then(Path::file_name).is_some_and(|f| f == "schemas")
+        && extension == Some("json");
+    extension.is_some_and(|e| EXTENSIONS.contains(&e)) && !is_hidden(path) && !is_test && !is_schema
+}
+
+fn read_text(from: impl Read) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    from.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    ensure!(bytes.len() as u64 <= FILE_BYTES_MAX, "it is larger than {FILE_BYTES_MAX} bytes");
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        bail!("it is UTF-16; save it as UTF-8");
+    }
+    String::from_utf8(bytes).map_err(|e| {
+        let line = e.as_bytes()[..e.utf8_error().valid_up_to()].split(|b| *b == b'\n').count();
+        anyhow::anyhow!("it is no UTF-8 text, first in line {line}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for name in files {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, format!("# {name}\n")).unwrap();
+        }
+        dir
+    }
+
+    fn names(files: &Files, dir: &Path) -> Vec<String> {
+        let dir = format!("{}/", dir.display());
+        files.iter().map(|(_, f)| f.name.trim_start_matches(&dir).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_folder_gives_its_resource_files_in_order() {
+        let dir = folder(&[
+            "b.yaml",
+            "a/z.json",
+            "a/readme.md",
+            "c.yml",
+            "c.test.yaml",
+            ".git/config.yaml",
+            ".hidden.yaml",
+            "schemas/press/1.json",
+            "schemas/press.yaml",
+            "main.bicep",
+        ]);
+        let files = read(&[dir.path().into()]).unwrap();
+        assert_eq!(
+            names(&files, dir.path()),
+            ["a/z.json", "b.yaml", "c.yml", "main.bicep", "schemas/press.yaml"]
+        );
+        assert_eq!(&*files.iter().next().unwrap().1.text, "# a/z.json\n");
+    }
+
+    #[test]
+    fn a_file_that_is_given_twice_is_read_once() {
+        let dir = folder(&["b.yaml", "a.yaml", "notes.txt"]);
+        let path = |name| dir.path().join(name);
+        let files = read(&[path("b.yaml"), path("notes.txt"), dir.path().into(), path("b.yaml")]).unwrap();
+        assert_eq!(names(&files, dir.path()), ["b.yaml", "notes.txt", "a.yaml"]);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn links_to_files_are_read_and_links_to_folders_are_not_entered() {
+        let dir = folder(&["..data/a.yaml", "sub/b.yaml"]);
+        std::os::unix::fs::symlink("..data/a.yaml", dir.path().join("a.yaml")).unwrap();
+        std::os::unix::fs::symlink("..", dir.path().join("sub/back")).unwrap();
+        let files = read(&[dir.path().into()]).unwrap();
+        assert_eq!(names(&files, dir.path()), ["a.yaml", "sub/b.yaml"]);
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_named_with_the_reason() {
+        let dir = folder(&["empty/readme.md"]);
+        let failure = |name: &str, bytes: Option<&[u8]>| {
+            let path = dir.path().join(name);
+            if let Some(bytes) = bytes {
+                fs::write(&path, bytes).unwrap();
+            }
+            format!("{:#}", read(&[path]).unwrap_err())
+        };
+        assert!(failure("missing.yaml", None).contains("missing.yaml: No such file"));
+        assert!(failure("empty", None).contains("empty holds no file that ends in .yaml"));
+        assert!(
+            failure("latin1.yaml", Some(b"a: 1\nb: t\xfcr\n"))
+                .ends_with("it is no UTF-8 text, first in line 2")
+        );
+        assert!(failure("utf16.yaml", Some(b"\xff\xfea\0")).ends_with("save it as UTF-8"));
+    }
+}
