@@ -108,7 +108,9 @@ impl Handshake {
         }
         let terms = Terms {
             version: connect.version,
-            receive_max: connect.receive_max,
+            // Not held against a server: mosquitto 2.0 sends more than it was told, and would do so again on the next
+            // connection.
+            receive_max: NonZeroU16::MAX,
             topic_alias_max: connect.topic_alias_max,
             peer_receive_max: connack.receive_max.min(in_flight_max),
             peer_packet_bytes_max: connack
