@@ -1,0 +1,165 @@
+//! Endpoints, data flows and records for tests, and how to wait for them.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use tidegate_connect::{Context, Credentials, FlowIdentity, Identity, LocalBroker, Token, Tokens};
+use tidegate_core::{Record, Secret, Sink, Source, SourceError};
+use tidegate_model::endpoint::{
+    Authentication, CloudEventAttributes, Endpoint, Mqtt, MqttHost, MqttProtocol, Qos, Settings, Tls,
+};
+use tidegate_model::names::{HostPort, ResourceName};
+use tidegate_model::plan::{DataDestination, DataSources, DestinationSpec, HeaderAction, SourceSpec};
+use tidegate_model::topic::{TopicFilter, TopicTemplate};
+
+/// Nothing a test waits for takes this long, unless it never comes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for something that must come.
+pub(crate) async fn soon<F: Future>(what: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, what).await.expect("it comes")
+}
+
+/// Plain MQTT on a port of this machine, with AIO's defaults.
+pub(crate) fn mqtt(port: u16) -> Mqtt {
+    Mqtt {
+        host: MqttHost::Remote { address: address("localhost", port), path: None },
+        authentication: Authentication::Anonymous,
+        tls: Tls::Disabled,
+        protocol: MqttProtocol::Mqtt,
+        client_id_prefix: None,
+        qos: Qos::One,
+        keep_retain: true,
+        session_expiry: Duration::from_secs(600),
+        keep_alive: Duration::from_secs(60),
+        inflight_max: 100,
+        cloud_event_attributes: CloudEventAttributes::Propagate,
+    }
+}
+
+pub(crate) fn address(host: &str, port: u16) -> HostPort {
+    HostPort::parse(&format!("{host}:{port}")).unwrap()
+}
+
+pub(crate) fn endpoint(mqtt: Mqtt) -> Arc<Endpoint> {
+    Arc::new(Endpoint {
+        name: ResourceName::parse("peer").unwrap(),
+        namespace: "ns".into(),
+        host_type: None,
+        settings: Settings::Mqtt(mqtt),
+    })
+}
+
+pub(crate) fn source_spec(mqtt: Mqtt, filters: &[&str]) -> SourceSpec {
+    let filters = filters.iter().map(|f| TopicFilter::parse(f).unwrap()).collect();
+    let data_sources = DataSources::Mqtt { filters, qos: mqtt.qos };
+    SourceSpec { endpoint: endpoint(mqtt), data_sources }
+}
+
+pub(crate) fn destination_spec(mqtt: Mqtt, topic: &str, headers: Vec<HeaderAction>) -> DestinationSpec {
+    let data_destination = DataDestination::Topic(TopicTemplate::parse(topic).unwrap());
+    DestinationSpec { endpoint: endpoint(mqtt), data_destination, headers }
+}
+
+/// Secrets by `name/key`, ConfigMaps by name.
+#[derive(Default)]
+pub(crate) struct Given {
+    pub(crate) secrets: HashMap<String, String>,
+    pub(crate) config_maps: HashMap<String, Vec<String>>,
+}
+
+impl Given {
+    pub(crate) fn secret(mut self, path: &str, value: &str) -> Self {
+        self.secrets.insert(path.into(), value.into());
+        self
+    }
+
+    pub(crate) fn config_map(mut self, name: &str, value: &str) -> Self {
+        self.config_maps.entry(name.into()).or_default().push(value.into());
+        self
+    }
+}
+
+impl Credentials for Given {
+    fn secret(&self, _: &str, name: &str, key: &str) -> Option<Secret<Vec<u8>>> {
+        self.secrets.get(&format!("{name}/{key}")).map(|value| Secret::new(value.clone().into_bytes()))
+    }
+
+    fn config_map(&self, _: &str, name: &str) -> Option<Vec<String>> {
+        self.config_maps.get(name).cloned()
+    }
+}
+
+/// No tokens at all.
+struct NoTokens;
+
+#[async_trait]
+impl Tokens for NoTokens {
+    async fn token(&self, _: &Identity) -> Result<Token, String> {
+        Err("there are no tokens in this test".into())
+    }
+}
+
+pub(crate) fn context() -> Context {
+    Context {
+        flow: FlowIdentity {
+            namespace: "ns".into(),
+            profile: "default".into(),
+            dataflow: "flow".into(),
+            instance_index: 0,
+            instance_count: 1,
+        },
+        request_disk_persistence: false,
+        local_broker: LocalBroker::Remote { address: address("localhost", 1), tls: false },
+        credentials: Arc::new(Given::default()),
+        tokens: Arc::new(NoTokens),
+    }
+}
+
+/// The context of another data flow.
+pub(crate) fn flow(dataflow: &str) -> Context {
+    let mut context = context();
+    context.flow.dataflow = dataflow.into();
+    context
+}
+
+pub(crate) async fn open_source(mqtt: Mqtt, filters: &[&str]) -> Box<dyn Source> {
+    soon(tidegate_connect::open_source(&source_spec(mqtt, filters), &context())).await.unwrap()
+}
+
+pub(crate) async fn source_error(mqtt: Mqtt, context: &Context) -> SourceError {
+    match soon(tidegate_connect::open_source(&source_spec(mqtt, &["#"]), context)).await {
+        Ok(_) => panic!("the source opens"),
+        Err(error) => error,
+    }
+}
+
+pub(crate) async fn open_sink(mqtt: Mqtt, topic: &str) -> Box<dyn Sink> {
+    tidegate_connect::open_sink(&destination_spec(mqtt, topic, vec![]), &context()).await.unwrap()
+}
+
+pub(crate) fn record(topic: &str, payload: impl Into<bytes::Bytes>) -> Record {
+    Record::new(topic.to_owned(), payload, now())
+}
+
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// Reads and acknowledges until there are `count` records.
+pub(crate) async fn read(source: &mut dyn Source, count: usize) -> Vec<Record> {
+    let mut records = Vec::new();
+    while records.len() < count {
+        let batch = soon(source.next()).await.unwrap().expect("an MQTT source never ends");
+        records.extend(batch.records);
+        source.ack(batch.ack).await.unwrap();
+    }
+    records
+}
+
+pub(crate) fn payloads(records: &[Record]) -> Vec<String> {
+    records.iter().map(|r| String::from_utf8(r.payload.to_vec()).unwrap()).collect()
+}
