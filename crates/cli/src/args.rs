@@ -148,7 +148,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) secrets_dir: Option<PathBuf>,
     /// How long a stop waits for what is under way
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "10s")]
     pub(crate) drain_timeout: Duration,
 }
 
@@ -215,7 +215,7 @@ pub(crate) struct TopArgs {
     #[arg(long)]
     pub(crate) once: bool,
     /// The time between two looks, which rates are taken over
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1s")]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "1s")]
     pub(crate) interval: Duration,
 }
 
@@ -267,10 +267,10 @@ pub(crate) struct BenchMqttArgs {
     #[arg(long, value_name = "TOPIC")]
     pub(crate) subscribe_topic: Option<String>,
     /// How long nothing may arrive, once all is published, before what is missing counts as lost
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5s")]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "5s")]
     pub(crate) settle: Duration,
     /// How long the whole run may take
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5m")]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "5m")]
     pub(crate) timeout: Duration,
     /// Threads for the clients [default: one for each core, at most one for each client]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -342,6 +342,17 @@ fn parse_listen(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "write an IP address and a port, such as 127.0.0.1:1883")
 }
 
+/// Longer than anything is meant to take, and short enough to reckon with.
+const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time <= TIME_MAX => Ok(time),
+        Ok(_) => Err("that is more than a year".into()),
+        Err(error) => Err(format!("{error}; write a number and a unit, such as 500ms, 10s or 2m")),
+    }
+}
+
 fn parse_local_broker(text: &str) -> Result<LocalBroker, &'static str> {
     let remote = |rest, tls, port| host_port(rest, port).map(|address| LocalBroker::Remote { address, tls });
     let parsed = match (text, text.split_once("://")) {
@@ -399,6 +410,14 @@ mod tests {
             ("mqtt://user:password@plant:1883", None),
         ] {
             assert_eq!(parse_local_broker(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_has_a_unit_and_an_end() {
+        assert_eq!(parse_time("1m 30s"), Ok(Duration::from_secs(90)));
+        for text in ["10", "soon", "", "-1s", "2y", "99999999999999999999s"] {
+            assert!(parse_time(text).is_err(), "{text}");
         }
     }
 

@@ -14,7 +14,7 @@ mod tally;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ enum Phase {
 enum Event {
     /// It is connected, and subscribed if it is to be.
     Ready,
-    /// It has published everything, and that was acknowledged.
+    /// It has published everything, that was acknowledged, and it has left.
     Published,
     /// It can't go on.
     Failed(String),
@@ -93,7 +93,7 @@ pub(crate) fn mqtt(args: &BenchMqttArgs, global: &Global) -> anyhow::Result<Exit
     phase.send_replace(Phase::Stop);
     let mut received = Received::default();
     for worker in workers {
-        received.add(&worker.join().map_err(|_| anyhow::anyhow!("a thread of the load panicked"))??);
+        received.add(&worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
     }
     let report = Report::new(args, &load, &received, end?);
     print(&match global.output {
@@ -121,8 +121,8 @@ fn work(
             };
             let told = match client {
                 Ok(client) => {
-                    let (load, received) = (load.clone(), received.clone());
-                    let (mut phases, events) = (phases.clone(), events.clone());
+                    let (load, received, mut phases) = (load.clone(), received.clone(), phases.clone());
+                    let events = events.clone();
                     clients.spawn(async move {
                         let ended = match role {
                             Role::Subscriber(n) => {
@@ -130,18 +130,20 @@ fn work(
                             }
                             Role::Publisher(n) => publish::run(client, &load, n, &mut phases, &events).await,
                         };
-                        if let Err(error) = ended {
-                            let _ = events.send(Event::Failed(format!("{}: {error:#}", name(role))));
-                        }
+                        ended.map_err(|error| failed(role, &error))
                     });
                     Event::Ready
                 }
-                Err(error) => Event::Failed(format!("{}: {error:#}", name(role))),
+                Err(error) => failed(role, &error),
             };
             // the coordinator may have given up already
             let _ = events.send(told);
         }
-        while clients.join_next().await.is_some() {}
+        while let Some(ended) = clients.join_next().await {
+            if let Err(failed) = ended.unwrap_or_else(|panic| Err(Event::Failed(panic.to_string()))) {
+                let _ = events.send(failed);
+            }
+        }
     });
     let received = std::mem::take(&mut *received.lock());
     Ok(received)
@@ -161,6 +163,10 @@ fn name(role: Role) -> String {
         Role::Subscriber(n) => format!("subscriber {n}"),
         Role::Publisher(n) => format!("publisher {n}"),
     }
+}
+
+fn failed(role: Role, error: &anyhow::Error) -> Event {
+    Event::Failed(format!("{}: {error:#}", name(role)))
 }
 
 /// Takes the run through its phases. An error means that it never began.
@@ -191,7 +197,7 @@ async fn coordinate(
     let (mut seen, mut seen_at) = (0, Instant::now());
     while publishing > 0 || load.missing() > 0 {
         tokio::select! {
-            event = events.recv(), if publishing > 0 => match event.context("the threads of the load are gone")? {
+            event = events.recv() => match event.context("the threads of the load are gone")? {
                 Event::Published => {
                     publishing -= 1;
                     seen_at = Instant::now();
@@ -238,7 +244,7 @@ impl Progress {
     fn show(&mut self, load: &Load) {
         let mut stderr = io::stderr().lock();
         if stderr.is_terminal() {
-            let count = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+            let count = |n: &AtomicU64| n.load(Ordering::Relaxed);
             let (published, received) = (count(&load.published), count(&load.received));
             let _ = write!(stderr, "\r\x1b[Kpublished {published}   received {received}");
             let _ = stderr.flush();

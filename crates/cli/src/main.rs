@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         let Cli { global, command } = Cli::read();
         match start_log(&global).and_then(|()| dispatch(command, &global)) {
             Ok(code) => code,
-            Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+            Err(error) if error.is::<out::ReaderGone>() => ExitCode::SUCCESS,
             Err(error) => {
                 out::say(&format!("error: {error:#}"));
                 ExitCode::from(CAN_NOT)
@@ -72,12 +72,6 @@ fn dispatch(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
 /// Turns a panic, which the hook has reported, into an exit code.
 fn guarded(work: impl FnOnce() -> ExitCode) -> ExitCode {
     panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or(ExitCode::from(INTERNAL_ERROR))
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
 }
 
 fn start_log(global: &Global) -> anyhow::Result<()> {

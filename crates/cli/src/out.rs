@@ -1,17 +1,34 @@
 //! Where text leaves the process: results on standard output, everything else on standard error.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
+use anyhow::Context;
 use clap::ColorChoice;
+
+/// Whoever read our standard output has seen enough; no error, but nothing is left to do.
+#[derive(Debug)]
+pub(crate) struct ReaderGone;
+
+impl std::error::Error for ReaderGone {}
+
+impl fmt::Display for ReaderGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody reads standard output any more")
+    }
+}
 
 /// Writes a result.
 ///
 /// # Errors
-/// Among others `BrokenPipe`, when the reader has seen enough; [`main`](crate) ends quietly then.
-pub(crate) fn print(text: &str) -> io::Result<()> {
+/// [`ReaderGone`], or that it can't be written.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
+        Err(e) => Err(e).context("can't write to standard output"),
+    }
 }
 
 /// Writes what is no result. A closed standard error is nobody's loss.

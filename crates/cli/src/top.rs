@@ -18,6 +18,8 @@ use crate::args::{Form, Global, TopArgs};
 use crate::out::{colored, print};
 
 const DATAFLOWS: &str = "/api/v1/dataflows";
+/// However often one wants to look, the instance has other things to do.
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// How long a key may wait before it is seen to.
 const KEY_WAIT_MAX: Duration = Duration::from_millis(50);
 
@@ -59,7 +61,7 @@ fn watch(api: Api, interval: Duration) -> Receiver<anyhow::Result<Look>> {
     let (sender, looks): (SyncSender<_>, _) = mpsc::sync_channel(1);
     thread::spawn(move || {
         loop {
-            thread::sleep(interval);
+            thread::sleep(interval.max(INTERVAL_MIN));
             if sender.send(look(&api)).is_err() {
                 return;
             }
@@ -100,8 +102,7 @@ fn show(
                 }
                 // the last rows stay; how old they are is said
                 Ok(Err(error)) => {
-                    screen.trouble =
-                        Some(format!("{error:#} (last seen {} s ago)", last.at.elapsed().as_secs()));
+                    screen.trouble = Some(format!("as of {} s ago: {error:#}", last.at.elapsed().as_secs()));
                     break;
                 }
                 Err(RecvTimeoutError::Timeout) => {}

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::num::NonZeroU16;
 use std::sync::atomic::Ordering;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use bytes::{Bytes, BytesMut};
 use tidegate_core::Properties;
 use tidegate_mqtt::{
@@ -17,7 +17,7 @@ use super::load::Load;
 use super::payload::{Mark, Marks};
 use super::{Event, Phase};
 
-/// Publishes everything, tells so, and stays until the end.
+/// Waits for the start, publishes everything, leaves and tells so.
 pub(crate) async fn run(
     client: Client,
     load: &Load,
@@ -25,19 +25,15 @@ pub(crate) async fn run(
     phases: &mut watch::Receiver<Phase>,
     events: &mpsc::UnboundedSender<Event>,
 ) -> anyhow::Result<()> {
-    let mut stopped = phases.clone();
     let mut publisher = Publisher::new(client, load, n)?;
-    let publishing = async {
-        publisher.idle(phases).await?;
-        publisher.publish_all().await?;
-        let _ = events.send(Event::Published);
-        std::future::pending().await
-    };
+    publisher.idle(phases).await?;
     tokio::select! {
-        ended = publishing => return ended,
-        _ = stopped.wait_for(|p| *p == Phase::Stop) => {}
+        published = publisher.publish_all() => published?,
+        _ = phases.wait_for(|p| *p == Phase::Stop) => {}
     }
     publisher.client.leave();
+    // the run may be over
+    let _ = events.send(Event::Published);
     Ok(())
 }
 
@@ -184,11 +180,8 @@ impl<'a> Publisher<'a> {
                 }
                 _ => continue,
             };
-            if ack.reason.is_failure() {
-                refused += 1
-            } else {
-                acknowledged += 1
-            }
+            ensure!(self.free_ids.len() < self.window, "the broker acknowledges what it was not sent");
+            *(if ack.reason.is_failure() { &mut refused } else { &mut acknowledged }) += 1;
             self.free_ids.push_back(ack.packet_id);
         }
         self.load.acknowledged.fetch_add(acknowledged, Ordering::Relaxed);

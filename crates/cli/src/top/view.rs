@@ -8,7 +8,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Text};
-use ratatui::widgets::{Row as TableRow, Table, TableState};
+use ratatui::widgets::{Paragraph, Row as TableRow, Table, TableState, Wrap};
 use serde::Deserialize;
 
 use crate::out::printable;
@@ -188,9 +188,13 @@ pub(crate) struct Screen {
 
 impl Screen {
     pub(crate) fn draw(&mut self, frame: &mut Frame<'_>) {
-        let [title, table, foot] =
-            Layout::vertical([Constraint::Length(2), Constraint::Min(1), Constraint::Length(1)])
-                .areas(frame.area());
+        let [title, table, selected, foot] = Layout::vertical([
+            Constraint::Length(2),
+            Constraint::Min(1),
+            Constraint::Length(2),
+            Constraint::Length(1),
+        ])
+        .areas(frame.area());
         let color = |color| if self.colored { Style::new().fg(color) } else { Style::new() };
         let red = color(Color::Red);
         let of = |need| match need {
@@ -226,6 +230,11 @@ impl Screen {
             .column_spacing(2)
             .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
         frame.render_stateful_widget(shown, table, &mut self.table);
+        // in full, as the table may have cut it off
+        if let Some(row) = self.table.selected().and_then(|i| self.rows.get(i)) {
+            let health = Line::styled(format!("{}: {}", row.cells[0], row.cells[HEALTH]), of(row.need));
+            frame.render_widget(Paragraph::new(health).wrap(Wrap { trim: true }), selected);
+        }
         match &self.trouble {
             Some(trouble) => frame.render_widget(Line::styled(printable(trouble), red), foot),
             None => frame.render_widget(Line::raw("q quit   ↑ ↓ scroll"), foot),
@@ -374,10 +383,12 @@ mod tests {
             "oven       starting      -      -          3    12.3k         0     1  Unknown                      "
             "mill       running   12.5k   6250          3    12.3k         0     1  ok                           "
             "archive    disabled      -      -          3    12.3k         0     1  Unknown: mode is Disabled    "
+            "press: Unavailable: endpoint "lake": connection refused\u{1b}[2J                                    "
+            "                                                                                                    "
             "q quit   ↑ ↓ scroll                                                                                 "
         "#]]
-        .assert_eq(&screen(100, 9, &mut shown));
-        shown.trouble = Some("no answer (last seen 3 s ago)".into());
+        .assert_eq(&screen(100, 11, &mut shown));
+        shown.trouble = Some("as of 3 s ago: connection refused".into());
         shown.table.select(Some(4));
         expect![[r#"
             "tidegate http://127.0.0.1:9464   data flows: 5, with problems: 2   in 12.5k/s   "
@@ -385,8 +396,10 @@ mod tests {
             "DATA FLOW  STATE      IN/S  OUT/S  IN FLIGHT  RETRIED  FILTERED  DEAD  HEALTH   "
             "mill       running   12.5k   6250          3    12.3k         0     1  ok       "
             "archive    disabled      -      -          3    12.3k         0     1  Unknown: "
-            "no answer (last seen 3 s ago)                                                   "
+            "archive: Unknown: mode is Disabled                                              "
+            "                                                                                "
+            "as of 3 s ago: connection refused                                               "
         "#]]
-        .assert_eq(&screen(80, 6, &mut shown));
+        .assert_eq(&screen(80, 8, &mut shown));
     }
 }
