@@ -1,0 +1,495 @@
+//! One network connection after its CONNACK: bytes in, the protocol machine, the core once a round, bytes out.
+//!
+//! It is one future, polled when bytes can be read or written, when the core calls, and when its timer goes off. It
+//! knows no rule of the broker: those are the core's.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BytesMut};
+use bytestring::ByteString;
+use tidegate_mqtt::flow::Receipt;
+use tidegate_mqtt::server::{self, Event};
+use tidegate_mqtt::topic::Shared as SharedFilter;
+use tidegate_mqtt::{
+    Disconnect, EncodeError, Output, Publish, ReasonCode, Sent, Subscribe, Unsubscribe, Version, Violation,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{Sleep, timeout};
+
+use crate::access::Rights;
+use crate::broker::{Shared, now};
+use crate::core::{Attachment, Core, Leave, Load, Publisher, Queued, Verdict};
+use crate::message::{Message, Publication};
+use crate::stats::Counters;
+
+/// What is read at once.
+const READ_BYTES_MAX: usize = 64 << 10;
+/// While so much waits to be written, nothing more is taken from the session's queue, nor read.
+const OUTPUT_BYTES_MAX: usize = 64 << 10;
+/// A poll that reads and writes less than this gives buffers back.
+const LIGHT_BYTES_MAX: usize = 4096;
+/// How long a client that is told to go may take to read so.
+const FAREWELL_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Any transport.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Any transport, opened.
+pub(crate) type Transport = Box<dyn Stream>;
+
+/// A client that was let in.
+pub(crate) struct Admitted {
+    pub(crate) client_id: ByteString,
+    pub(crate) rights: Rights,
+    pub(crate) attachment: Attachment,
+    pub(crate) machine: server::Connection<Queued>,
+    /// Read behind the CONNECT.
+    pub(crate) input: BytesMut,
+}
+
+/// Serves a client until the connection is over, and gives its session back.
+pub(crate) async fn serve(shared: &Shared, stream: &mut Transport, client: Admitted) {
+    let Admitted { client_id, rights, attachment, machine, input } = client;
+    let mut connection = Connection {
+        shared,
+        stream,
+        client_id,
+        rights,
+        attachment,
+        machine,
+        input,
+        work: VecDeque::new(),
+        work_bytes: 0,
+        waits_since: None,
+        finished: Vec::new(),
+        taken: Vec::new(),
+        gone: Load::default(),
+        tally: Tally::default(),
+        moved_bytes: 0,
+        unflushed: false,
+        timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+    };
+    let end = poll_fn(|cx| connection.poll(cx)).await;
+    connection.close(end).await;
+}
+
+struct Connection<'a> {
+    shared: &'a Shared,
+    stream: &'a mut Transport,
+    client_id: ByteString,
+    rights: Rights,
+    attachment: Attachment,
+    machine: server::Connection<Queued>,
+    input: BytesMut,
+    /// What the client asked for and has not got, in its order.
+    work: VecDeque<Work>,
+    work_bytes: usize,
+    /// Since when the first of `work`, a publish, waits for room in a queue.
+    waits_since: Option<Instant>,
+    /// Publishes that are decided on and not yet answered.
+    finished: Vec<(Receipt, ReasonCode)>,
+    /// What was taken from the session's queue and not yet sent.
+    taken: Vec<Queued>,
+    /// What the client is done with and the core has not been told of.
+    gone: Load,
+    tally: Tally,
+    /// Read and written in this poll.
+    moved_bytes: usize,
+    unflushed: bool,
+    /// Goes off when something is due, or before.
+    timer: Pin<Box<Sleep>>,
+}
+
+/// Something a client asks for.
+enum Work {
+    Publish(Arc<Publication>, Option<Receipt>),
+    Subscribe(Subscribe),
+    Unsubscribe(Unsubscribe),
+    Disconnect(ReasonCode),
+}
+
+impl Work {
+    /// About what it takes of the memory.
+    fn size(&self) -> usize {
+        let content = match self {
+            Work::Publish(publication, _) => publication.message.size(),
+            Work::Subscribe(subscribe) => subscribe.subscriptions.iter().map(|s| s.filter.len() + 64).sum(),
+            Work::Unsubscribe(unsubscribe) => unsubscribe.filters.iter().map(|f| f.len() + 64).sum(),
+            Work::Disconnect(_) => 0,
+        };
+        content + 64
+    }
+}
+
+/// What the counters are to be told.
+#[derive(Default)]
+struct Tally {
+    messages_received: u64,
+    bytes_received: u64,
+    bytes_sent: u64,
+    too_large: u64,
+    not_authorized: u64,
+}
+
+impl Tally {
+    fn settle(&mut self, counters: &mut Counters) {
+        let Tally { messages_received, bytes_received, bytes_sent, too_large, not_authorized } =
+            std::mem::take(self);
+        counters.messages_received += messages_received;
+        counters.bytes_received += bytes_received;
+        counters.bytes_sent += bytes_sent;
+        counters.dropped.too_large += too_large;
+        counters.dropped.not_authorized += not_authorized;
+    }
+}
+
+/// Why a connection is over.
+enum End {
+    /// The client says so.
+    Disconnect(ReasonCode),
+    /// The transport is closed or broken.
+    Closed(io::Error),
+    /// The client broke a rule; its machine has the DISCONNECT ready.
+    Violation(Violation),
+    /// The broker wants it so.
+    Dismissed(ReasonCode),
+}
+
+impl Connection<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.moved_bytes = 0;
+        loop {
+            match self.round(cx) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(end) => return Poll::Ready(end),
+            }
+        }
+        if self.moved_bytes < LIGHT_BYTES_MAX {
+            self.shrink();
+        }
+        Poll::Pending
+    }
+
+    /// Reads, decodes, works, writes, looks at the time. `false` if there is nothing more to do before the next call.
+    fn round(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let now = now();
+        let read = self.read(cx)?;
+        self.decode(now)?;
+        let shared = self.shared;
+        shared.with(|core| self.work(core, cx, now))?;
+        for (receipt, reason) in self.finished.drain(..) {
+            self.machine.finish(receipt, reason);
+        }
+        self.send(now);
+        let wrote = self.write(cx)?;
+        Ok(read || wrote || self.gone != Load::default() || self.is_due(cx, now)?)
+    }
+
+    /// While a publish waits, the client is read on only so far: acknowledgements behind it may be what makes room.
+    fn reads(&mut self) -> bool {
+        !self.is_far_ahead() && self.machine.output().len() < OUTPUT_BYTES_MAX
+    }
+
+    fn is_far_ahead(&self) -> bool {
+        self.waits_since.is_some() && self.work_bytes >= self.shared.config.limits.read_ahead_bytes_max
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if !self.reads() {
+            return Ok(false);
+        }
+        // On the stack, so that a connection that is idle keeps no buffer.
+        let mut buffer = [MaybeUninit::uninit(); READ_BYTES_MAX];
+        let mut buffer = ReadBuf::uninit(&mut buffer);
+        match Pin::new(&mut *self.stream).poll_read(cx, &mut buffer) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Err(error)) => Err(End::Closed(error)),
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                Err(End::Closed(io::ErrorKind::UnexpectedEof.into()))
+            }
+            Poll::Ready(Ok(())) => {
+                self.input.extend_from_slice(buffer.filled());
+                self.tally.bytes_received += buffer.filled().len() as u64;
+                self.moved_bytes += buffer.filled().len();
+                Ok(true)
+            }
+        }
+    }
+
+    fn decode(&mut self, now: Instant) -> Result<(), End> {
+        while !self.is_far_ahead()
+            && let Some(event) = self.machine.receive(&mut self.input, now).map_err(End::Violation)?
+        {
+            let work = match event {
+                Event::Delivered(delivered) => {
+                    self.gone += delivered.message.load();
+                    continue;
+                }
+                Event::Publish(publish, receipt) => {
+                    self.tally.messages_received += 1;
+                    match self.check_publish(&publish) {
+                        Ok(()) => Work::Publish(publication(publish, now), receipt),
+                        Err(reason) => {
+                            self.refuse_publish(receipt, reason)?;
+                            continue;
+                        }
+                    }
+                }
+                Event::Subscribe(subscribe) => Work::Subscribe(subscribe),
+                Event::Unsubscribe(unsubscribe) => Work::Unsubscribe(unsubscribe),
+                Event::Disconnect(disconnect) => Work::Disconnect(disconnect.reason),
+                // Enhanced authentication was refused at the CONNECT.
+                Event::Auth(_) => return Err(End::Dismissed(ReasonCode::BadAuthenticationMethod)),
+            };
+            self.work_bytes += work.size();
+            self.work.push_back(work);
+        }
+        Ok(())
+    }
+
+    fn check_publish(&self, publish: &Publish) -> Result<(), ReasonCode> {
+        if publish.topic.split('/').count() > self.shared.config.limits.topic_levels_max {
+            return Err(ReasonCode::TopicNameInvalid);
+        }
+        if self.rights.may_publish(&publish.topic) { Ok(()) } else { Err(ReasonCode::NotAuthorized) }
+    }
+
+    fn refuse_publish(&mut self, receipt: Option<Receipt>, reason: ReasonCode) -> Result<(), End> {
+        match receipt {
+            // v3.1.1 has no other way to say so.
+            Some(_) if self.machine.version() == Version::V311 => return Err(End::Dismissed(reason)),
+            Some(receipt) => self.machine.finish(receipt, reason),
+            None => self.tally.not_authorized += 1,
+        }
+        Ok(())
+    }
+
+    /// What needs the lock.
+    fn work(&mut self, core: &mut Core, cx: &mut Context<'_>, now: Instant) -> Result<(), End> {
+        let at = self.attachment;
+        core.release(at, std::mem::take(&mut self.gone)).map_err(End::Dismissed)?;
+        self.tally.settle(&mut core.counters);
+        while let Some(work) = self.work.front() {
+            let size = work.size();
+            let verdict = match work {
+                Work::Publish(publication, _) => self.publish(core, publication, cx, now),
+                _ => Verdict::Accepted { matched: true },
+            };
+            if verdict == Verdict::Wait {
+                self.waits_since.get_or_insert(now);
+                break;
+            }
+            self.waits_since = None;
+            self.work_bytes -= size;
+            match self.work.pop_front().expect("it was looked at just now") {
+                Work::Publish(_, receipt) => self.answer(receipt, verdict)?,
+                Work::Subscribe(subscribe) => self.subscribe(core, &subscribe, now)?,
+                Work::Unsubscribe(unsubscribe) => self.unsubscribe(core, &unsubscribe)?,
+                Work::Disconnect(reason) => return Err(End::Disconnect(reason)),
+            }
+        }
+        let room = self.machine.room();
+        let bytes = OUTPUT_BYTES_MAX.saturating_sub(self.machine.output().len());
+        core.take(at, room, bytes, now, &mut self.taken).map_err(End::Dismissed)
+    }
+
+    fn publish(
+        &self,
+        core: &mut Core,
+        publication: &Arc<Publication>,
+        cx: &Context<'_>,
+        now: Instant,
+    ) -> Verdict {
+        let publisher =
+            Publisher { session: Some(self.attachment.session), waker: cx.waker(), patient: false };
+        match self.waits_since {
+            Some(since) if now >= since + self.shared.config.limits.publish_wait_max => {
+                core.accept_or_refuse(publisher, publication, now)
+            }
+            _ => core.accept(publisher, publication, now),
+        }
+    }
+
+    fn answer(&mut self, receipt: Option<Receipt>, verdict: Verdict) -> Result<(), End> {
+        let Some(receipt) = receipt else { return Ok(()) };
+        let reason = match verdict {
+            Verdict::Accepted { matched: true } | Verdict::Wait => ReasonCode::Success,
+            Verdict::Accepted { matched: false } => ReasonCode::NoMatchingSubscribers,
+            // A v3.1.1 client can't be told in any other way.
+            Verdict::Refused(reason) if self.machine.version() == Version::V311 => {
+                return Err(End::Dismissed(reason));
+            }
+            Verdict::Refused(reason) => reason,
+        };
+        self.finished.push((receipt, reason));
+        Ok(())
+    }
+
+    fn subscribe(&mut self, core: &mut Core, subscribe: &Subscribe, now: Instant) -> Result<(), End> {
+        let mut reasons = Vec::with_capacity(subscribe.subscriptions.len());
+        for subscription in &subscribe.subscriptions {
+            let filter = &subscription.filter;
+            let reason =
+                if self.rights.may_subscribe(SharedFilter::parse(filter).map_or(filter, |s| s.filter)) {
+                    core.subscribe(self.attachment, subscription, subscribe.subscription_id, now)
+                        .map_err(End::Dismissed)?
+                } else {
+                    ReasonCode::NotAuthorized
+                };
+            reasons.push(reason);
+        }
+        self.machine.suback(subscribe.packet_id, reasons).map_err(too_large)
+    }
+
+    fn unsubscribe(&mut self, core: &mut Core, unsubscribe: &Unsubscribe) -> Result<(), End> {
+        let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
+        for filter in &unsubscribe.filters {
+            reasons.push(core.unsubscribe(self.attachment, filter).map_err(End::Dismissed)?);
+        }
+        self.machine.unsuback(unsubscribe.packet_id, reasons).map_err(too_large)
+    }
+
+    fn send(&mut self, now: Instant) {
+        for copy in self.taken.drain(..) {
+            let load = copy.load();
+            match self.machine.send(copy, now) {
+                Sent::InFlight(_) => {}
+                Sent::Done(_) => self.gone += load,
+                Sent::Refused(..) => {
+                    self.gone += load;
+                    self.tally.too_large += 1;
+                }
+                Sent::NoRoom(_) => unreachable!("no more is taken than there is room for"),
+            }
+        }
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let mut wrote = false;
+        let output = self.machine.output();
+        while !output.is_empty() {
+            let mut slices = [IoSlice::new(&[]); 16];
+            let count = output.chunks_vectored(&mut slices);
+            match Pin::new(&mut *self.stream).poll_write_vectored(cx, &slices[..count]) {
+                Poll::Pending => break,
+                Poll::Ready(Err(error)) => return Err(End::Closed(error)),
+                Poll::Ready(Ok(0)) => return Err(End::Closed(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(bytes)) => {
+                    output.advance(bytes);
+                    self.tally.bytes_sent += bytes as u64;
+                    self.moved_bytes += bytes;
+                    wrote = true;
+                }
+            }
+        }
+        self.unflushed |= wrote;
+        if self.unflushed {
+            match Pin::new(&mut *self.stream).poll_flush(cx) {
+                Poll::Pending => {}
+                Poll::Ready(flushed) => {
+                    flushed.map_err(End::Closed)?;
+                    self.unflushed = false;
+                }
+            }
+        }
+        Ok(wrote)
+    }
+
+    /// Whether something is due; if not, has `cx` called when it is.
+    fn is_due(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, End> {
+        let mut deadline = self.waits_since.map(|since| since + self.shared.config.limits.publish_wait_max);
+        // A client that is not read can't show that it lives.
+        if !self.is_far_ahead() {
+            self.machine.tick(now).map_err(End::Violation)?;
+            deadline = deadline.into_iter().chain(self.machine.deadline()).min();
+        }
+        let Some(deadline) = deadline else { return Ok(false) };
+        let set_to = self.timer.deadline().into_std();
+        if set_to <= now || deadline < set_to {
+            self.timer.as_mut().reset(deadline.into());
+        }
+        Ok(self.timer.as_mut().poll(cx).is_ready())
+    }
+
+    /// Gives memory back that a client needed while there was more to do.
+    fn shrink(&mut self) {
+        if self.machine.output().is_empty() {
+            *self.machine.output() = Output::default();
+        }
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+        if self.work.is_empty() {
+            self.work = VecDeque::new();
+        }
+        self.finished = Vec::new();
+        self.taken = Vec::new();
+    }
+
+    async fn close(mut self, end: End) {
+        let mut leave = Leave { without_will: false, expiry_interval: self.machine.session_expiry() };
+        match &end {
+            End::Disconnect(reason) => {
+                leave.without_will = *reason == ReasonCode::Success;
+                tracing::debug!(client = %self.client_id, %reason, "client disconnected");
+            }
+            End::Closed(error) => tracing::debug!(client = %self.client_id, %error, "connection lost"),
+            End::Violation(violation) => {
+                tracing::info!(client = %self.client_id, %violation, "client broke the protocol");
+            }
+            End::Dismissed(reason) => {
+                tracing::info!(client = %self.client_id, %reason, "client disconnected by the broker");
+                self.machine.disconnect(Disconnect::new(*reason));
+            }
+        }
+        let mut output = std::mem::take(self.machine.output());
+        let mut flow = self.machine.into_session();
+        // Publishes that were not answered come again and are new then.
+        flow.inbound.forget_unfinished();
+        self.shared.with(|core| {
+            self.tally.settle(&mut core.counters);
+            core.detach(self.attachment, flow, self.gone, leave, now());
+        });
+        match end {
+            End::Closed(_) => {}
+            End::Disconnect(_) => {
+                drop(timeout(FAREWELL_WAIT_MAX, self.stream.write_all_buf(&mut output)).await)
+            }
+            End::Violation(_) | End::Dismissed(_) => farewell(self.stream, &mut output).await,
+        }
+    }
+}
+
+/// Writes the last there is to say and closes. What the client still sends is read for a while, as its system would
+/// otherwise throw our words away along with the connection.
+pub(crate) async fn farewell(stream: &mut Transport, output: &mut Output) {
+    let farewell = async {
+        stream.write_all_buf(output).await?;
+        stream.shutdown().await?;
+        while stream.read(&mut [0; 1024]).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Whoever does not listen does not hear why.
+    let _ = timeout(FAREWELL_WAIT_MAX, farewell).await;
+}
+
+fn publication(publish: Publish, now: Instant) -> Arc<Publication> {
+    let Publish { topic, payload, properties, qos, retain, message_expiry, .. } = publish;
+    let message = Message { topic, payload, properties, qos, retain, expiry_interval: message_expiry };
+    Arc::new(Publication { message, received_at: now })
+}
+
+/// An answer does not fit into the packets that the client takes.
+fn too_large(_: EncodeError) -> End {
+    End::Dismissed(ReasonCode::PacketTooLarge)
+}

@@ -1,0 +1,78 @@
+//! What becomes of a member's messages when it goes: the group was promised them, not the member (MQTT v5 section 4.8.2).
+
+use std::time::Instant;
+
+use tidegate_mqtt::{QoS, topic};
+
+use super::publish::{Target, choose};
+use super::session::{Load, Queued, Session};
+use super::{Core, SessionId};
+
+impl Core {
+    /// The client of a session went: other members that are connected and have room get what waits in it for the
+    /// group. A QoS 2 message that was sent stays, as only its client can complete it.
+    pub(super) fn pass_on_shared(&mut self, id: SessionId, now: Instant) {
+        let session = &mut self.sessions[id];
+        if !session.subscriptions.keys().any(|filter| topic::is_shared(filter)) {
+            return;
+        }
+        let mut flow = std::mem::take(&mut session.flow);
+        let mut queue = std::mem::take(&mut session.queue);
+        let mut gone = Load::default();
+        let mut pass_on = |copy: &Queued| {
+            let passed = self.pass_on(copy, now);
+            if passed {
+                gone += copy.load();
+            }
+            passed
+        };
+        flow.outbound.take_back(&mut pass_on);
+        queue.retain(|copy| !pass_on(copy));
+        let session = &mut self.sessions[id];
+        session.flow = flow;
+        session.queue = queue;
+        session.release(gone, &mut self.woken);
+    }
+
+    /// A session ended: other members get what waited in it for the group, whatever their room, as its publishers were
+    /// told that it is safe.
+    pub(super) fn bequeath_shared(&mut self, mut session: Session, now: Instant) {
+        let in_flight = session.flow.outbound.drain().into_iter();
+        let in_flight = in_flight.filter(|unfinished| !unfinished.taken).map(|unfinished| {
+            let may_go = unfinished.message.qos == QoS::AtLeastOnce;
+            (unfinished.message, may_go)
+        });
+        let waiting = session.unacked.into_iter().chain(session.queue).map(|copy| (copy, true));
+        for (copy, may_go) in in_flight.chain(waiting) {
+            if !(may_go && (self.pass_on(&copy, now) || self.keep_for_member(&copy))) && !copy.from_store {
+                self.counters.dropped.session_ended += 1;
+            }
+        }
+    }
+
+    /// Gives a copy to the next member in turn that is connected and has room.
+    fn pass_on(&mut self, copy: &Queued, now: Instant) -> bool {
+        let Self { sessions, subscriptions, counters, woken, .. } = self;
+        let Some(group) = copy.group.and_then(|id| subscriptions.group_mut(id)) else { return false };
+        let size = copy.publication.message.size();
+        let qos_min = copy.qos.min(QoS::AtLeastOnce);
+        let Some(member) = choose(group, sessions, qos_min, size, now, &mut counters.dropped) else {
+            return false;
+        };
+        let session = &mut sessions[member.session];
+        session.push(Target::new(&member, &copy.publication, copy.group).copy(&copy.publication));
+        session.wake(woken);
+        true
+    }
+
+    /// Gives a copy to a member that will be connected some day.
+    fn keep_for_member(&mut self, copy: &Queued) -> bool {
+        let Some(group) = copy.group.and_then(|id| self.subscriptions.group_mut(id)) else { return false };
+        let Some(member) = group.members.iter().find(|m| m.options.qos > QoS::AtMostOnce) else {
+            return false;
+        };
+        let target = Target::new(member, &copy.publication, copy.group);
+        self.sessions[member.session].push(target.copy(&copy.publication));
+        true
+    }
+}

@@ -1,0 +1,261 @@
+//! From a publish to the queues of the sessions that are to get it.
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use tidegate_mqtt::{QoS, ReasonCode};
+
+use super::session::Queued;
+use super::subscriptions::{Group, GroupId, Options, Subscriber};
+use super::{Core, SessionId, Sessions};
+use crate::message::{Publication, SubscriptionIds};
+use crate::stats::Dropped;
+
+/// Who publishes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Publisher<'a> {
+    /// Its session, which No Local subscriptions of its own are about; none for the will of a client that is gone.
+    pub(crate) session: Option<SessionId>,
+    /// Whom to wake when a full queue may have room again.
+    pub(crate) waker: &'a Waker,
+    /// Whether it waits even for a queue that nobody drains at present.
+    pub(crate) patient: bool,
+}
+
+/// What became of a publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Every session that must get the message has it in its queue: it may be acknowledged.
+    Accepted {
+        /// Whether any session gets it.
+        matched: bool,
+    },
+    /// Nothing has happened yet. The publisher is woken when it may try again.
+    Wait,
+    /// Nothing has happened, nor will it.
+    Refused(ReasonCode),
+}
+
+/// A session that is to get the message at hand.
+#[derive(Debug)]
+pub(super) struct Target {
+    session: SessionId,
+    qos: QoS,
+    retain: bool,
+    subscription_ids: SubscriptionIds,
+    group: Option<GroupId>,
+}
+
+impl Target {
+    pub(super) fn new(subscriber: &Subscriber, publication: &Publication, group: Option<GroupId>) -> Self {
+        let mut target = Self {
+            session: subscriber.session,
+            qos: QoS::AtMostOnce,
+            retain: false,
+            subscription_ids: SubscriptionIds::None,
+            group,
+        };
+        target.add(&subscriber.options, publication);
+        target
+    }
+
+    /// Counts in a subscription of the session: overlapping ones make one copy of the message, at the highest QoS and
+    /// with every identifier (MQTT v5 section 3.3.4).
+    fn add(&mut self, options: &Options, publication: &Publication) {
+        self.qos = self.qos.max(options.qos.min(publication.message.qos));
+        self.retain |= options.retain_as_published && publication.message.retain;
+        if let Some(id) = options.id {
+            self.subscription_ids.push(id);
+        }
+    }
+
+    pub(super) fn copy(self, publication: &Arc<Publication>) -> Queued {
+        let Self { qos, retain, subscription_ids, group, .. } = self;
+        Queued { publication: publication.clone(), qos, retain, subscription_ids, group, from_store: false }
+    }
+}
+
+/// What [`Core::accept`] works with, kept from one call to the next for its memory.
+#[derive(Debug, Default)]
+pub(super) struct Route {
+    /// Counts the calls, so that a session can tell whether it is a target of this one already.
+    number: u64,
+    targets: Vec<Target>,
+    groups: Vec<GroupId>,
+    /// Sessions that must get the message and have no room for it.
+    full: Vec<SessionId>,
+    /// Whether one of those won't have room soon either.
+    hopeless: bool,
+}
+
+impl Core {
+    /// Decides whether the broker takes a message and, if so, puts it into the queues: into all of them or none.
+    ///
+    /// This is the one place that decides that a publish may be acknowledged.
+    pub(crate) fn accept(
+        &mut self,
+        publisher: Publisher<'_>,
+        publication: &Arc<Publication>,
+        now: Instant,
+    ) -> Verdict {
+        self.find_targets(publisher.session, publication);
+        if publication.message.qos > QoS::AtMostOnce {
+            self.find_full_targets(publication, now);
+        }
+        self.choose_from_groups(publication, now);
+
+        let Self { route, sessions, retained, .. } = self;
+        if !route.full.is_empty() {
+            if route.hopeless && !publisher.patient {
+                self.counters.publishes_refused += 1;
+                return Verdict::Refused(ReasonCode::QuotaExceeded);
+            }
+            for id in &route.full {
+                sessions[*id].wait(publisher.waker);
+            }
+            return Verdict::Wait;
+        }
+        if publication.message.retain && !retained.put(publication, &self.limits, now) {
+            self.counters.retained_refused += 1;
+            if publication.message.qos > QoS::AtMostOnce {
+                return Verdict::Refused(ReasonCode::QuotaExceeded);
+            }
+        }
+        let matched = !route.targets.is_empty();
+        for target in route.targets.drain(..) {
+            let session = &mut sessions[target.session];
+            let takes = session.is_connected() && session.has_room(publication.message.size());
+            if target.qos == QoS::AtMostOnce && !takes {
+                self.counters.dropped.queue_full += u64::from(session.is_connected());
+                continue;
+            }
+            session.push(target.copy(publication));
+            session.wake(&mut self.woken);
+        }
+        Verdict::Accepted { matched }
+    }
+
+    /// The last try of a publish that has waited for as long as it may: in place of [`Verdict::Wait`] it is refused, and
+    /// others need not wait for the same queues until they move again.
+    pub(crate) fn accept_or_refuse(
+        &mut self,
+        publisher: Publisher<'_>,
+        publication: &Arc<Publication>,
+        now: Instant,
+    ) -> Verdict {
+        let verdict = self.accept(publisher, publication, now);
+        if verdict != Verdict::Wait {
+            return verdict;
+        }
+        for id in &self.route.full {
+            self.sessions[*id].stall();
+        }
+        self.counters.publishes_refused += 1;
+        Verdict::Refused(ReasonCode::QuotaExceeded)
+    }
+
+    /// The sessions that subscribed for themselves, and the groups.
+    fn find_targets(&mut self, publisher: Option<SessionId>, publication: &Publication) {
+        let Self {
+            route: Route { number, targets, groups, full, hopeless }, sessions, subscriptions, ..
+        } = self;
+        *number += 1;
+        targets.clear();
+        groups.clear();
+        full.clear();
+        *hopeless = false;
+        subscriptions.matches(&publication.message.topic, |subscribers| {
+            for subscriber in &subscribers.sessions {
+                if subscriber.options.no_local && Some(subscriber.session) == publisher {
+                    continue;
+                }
+                let session = &mut sessions[subscriber.session];
+                match session.target_of(*number) {
+                    Some(at) => targets[at].add(&subscriber.options, publication),
+                    None => {
+                        session.set_target(*number, targets.len());
+                        targets.push(Target::new(subscriber, publication, None));
+                    }
+                }
+            }
+            groups.extend(subscribers.groups.iter().map(|(_, id)| *id));
+        });
+    }
+
+    fn find_full_targets(&mut self, publication: &Publication, now: Instant) {
+        let Self { route: Route { targets, full, hopeless, .. }, sessions, counters, .. } = self;
+        let size = publication.message.size();
+        for target in targets.iter().filter(|target| target.qos > QoS::AtMostOnce) {
+            let session = &mut sessions[target.session];
+            if !session.make_room(size, now, &mut counters.dropped) {
+                full.push(target.session);
+                *hopeless |= !session.drains();
+            }
+        }
+    }
+
+    /// One member of each group: the next one that is connected and has room or, if none is connected, one that keeps the
+    /// message until it is.
+    fn choose_from_groups(&mut self, publication: &Publication, now: Instant) {
+        let Self {
+            route: Route { targets, groups, full, hopeless, .. },
+            sessions,
+            subscriptions,
+            counters,
+            ..
+        } = self;
+        let dropped = &mut counters.dropped;
+        let size = publication.message.size();
+        for id in groups.drain(..) {
+            let Some(group) = subscriptions.group_mut(id) else { continue };
+            if let Some(member) = choose(group, sessions, QoS::AtMostOnce, size, now, dropped) {
+                targets.push(Target::new(&member, publication, Some(id)));
+                continue;
+            }
+            let connected = group.members.iter().any(|m| sessions[m.session].is_connected());
+            if publication.message.qos == QoS::AtMostOnce {
+                dropped.queue_full += u64::from(connected);
+                continue;
+            }
+            let candidates: Vec<Subscriber> = group
+                .members
+                .iter()
+                .filter(|m| {
+                    m.options.qos > QoS::AtMostOnce && sessions[m.session].is_connected() == connected
+                })
+                .copied()
+                .collect();
+            if !connected
+                && let Some(member) =
+                    candidates.iter().find(|m| sessions[m.session].make_room(size, now, dropped))
+            {
+                targets.push(Target::new(member, publication, Some(id)));
+                continue;
+            }
+            full.extend(candidates.iter().map(|m| m.session));
+            *hopeless |= !candidates.iter().any(|m| sessions[m.session].drains());
+        }
+    }
+}
+
+/// The next member in turn that subscribed with `qos_min` or more, is connected and has room.
+pub(super) fn choose(
+    group: &mut Group,
+    sessions: &mut Sessions,
+    qos_min: QoS,
+    size: usize,
+    now: Instant,
+    dropped: &mut Dropped,
+) -> Option<Subscriber> {
+    let (skipped, member) = group
+        .in_turn()
+        .enumerate()
+        .find(|(_, member)| {
+            let session = &mut sessions[member.session];
+            member.options.qos >= qos_min && session.is_connected() && session.make_room(size, now, dropped)
+        })
+        .map(|(skipped, member)| (skipped, *member))?;
+    group.advance(skipped);
+    Some(member)
+}

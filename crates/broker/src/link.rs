@@ -1,0 +1,279 @@
+//! Clients in this process: data flows, and whatever else is linked with the broker. No packets, no TCP.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use tidegate_core::Properties;
+use tidegate_mqtt::topic::{self, TopicError};
+use tidegate_mqtt::{QoS, ReasonCode, Subscription, flow};
+
+use crate::broker::{Broker, Shared, now};
+use crate::core::{Attach, Attachment, Leave, Load, Publisher, Queued, Verdict};
+use crate::handshake::load_max;
+use crate::message::{Message, Publication};
+
+/// How a program attaches to the broker.
+#[derive(Clone, Debug)]
+pub struct LinkOptions {
+    /// Client identifier. Whoever comes with it next takes the session over.
+    pub client_id: String,
+    /// Whether an old session is to be forgotten.
+    pub clean_start: bool,
+    /// How long the session outlives the link; `None` for ever.
+    pub session_expiry: Option<Duration>,
+    /// How many messages may be handed out and not acknowledged.
+    pub unacked_max: usize,
+    /// How many messages may wait; `None` for the broker's own limit.
+    pub queue_messages_max: Option<usize>,
+    /// How many bytes may wait; `None` for the broker's own limit.
+    pub queue_bytes_max: Option<usize>,
+}
+
+impl LinkOptions {
+    /// A session that goes on where it was and outlives the link for ever.
+    pub fn new(client_id: impl Into<String>) -> Self {
+        Self {
+            client_id: client_id.into(),
+            clean_start: false,
+            session_expiry: None,
+            unacked_max: usize::MAX,
+            queue_messages_max: None,
+            queue_bytes_max: None,
+        }
+    }
+}
+
+/// A message for a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Where it was published.
+    pub topic: ByteString,
+    /// The payload.
+    pub payload: Bytes,
+    /// The properties that travel with it.
+    pub properties: Properties,
+    /// The lower of what it was published and subscribed with.
+    pub qos: QoS,
+    /// Whether it is a retained message that was there before the subscription.
+    pub retain: bool,
+    /// Message Expiry Interval in seconds as it was published; it counts from `received_at`.
+    pub expiry_interval: Option<u32>,
+    /// When the broker received it.
+    pub received_at: Instant,
+}
+
+/// Why a link can't go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// Another client came with the same client identifier.
+    #[error("another client took the session over")]
+    TakenOver,
+    /// The broker shuts down.
+    #[error("the broker shuts down")]
+    Closed,
+    /// The broker has as much as its limits allow: sessions, subscriptions, retained messages.
+    #[error("refused: {0}")]
+    Refused(ReasonCode),
+    /// A topic or a filter is not valid. Nothing was published.
+    #[error("message {index}: {error}")]
+    Topic {
+        /// Which of the messages given, or 0 for a filter.
+        index: usize,
+        /// What is wrong.
+        error: TopicError,
+    },
+}
+
+impl From<ReasonCode> for LinkError {
+    fn from(reason: ReasonCode) -> Self {
+        match reason {
+            ReasonCode::SessionTakenOver => LinkError::TakenOver,
+            ReasonCode::ServerShuttingDown | ReasonCode::ServerUnavailable => LinkError::Closed,
+            reason => LinkError::Refused(reason),
+        }
+    }
+}
+
+impl Broker {
+    /// Attaches a program in this process to its session. Waits for another client with the same identifier to go.
+    /// Messages that the session's last client left unacknowledged come first, in their order.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub async fn attach(&self, options: LinkOptions) -> Result<Link, LinkError> {
+        let limits = &self.shared.config.limits;
+        let defaults = load_max(limits);
+        let mut attach = Attach {
+            client_id: options.client_id.into(),
+            username: None,
+            address: None,
+            clean_start: options.clean_start,
+            expiry_interval: options
+                .session_expiry
+                .map_or(u32::MAX, |expiry| u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX)),
+            will: None,
+            load_max: Load {
+                messages: options.queue_messages_max.unwrap_or(defaults.messages),
+                bytes: options.queue_bytes_max.unwrap_or(defaults.bytes),
+                from_store: 0,
+            },
+            waker: Waker::noop().clone(),
+        };
+        let attached = poll_fn(|cx| {
+            attach.waker.clone_from(cx.waker());
+            self.shared.with(|core| core.attach(&attach, now()))
+        })
+        .await?;
+        Ok(Link {
+            shared: self.shared.clone(),
+            attachment: attached.attachment,
+            expiry_interval: attach.expiry_interval,
+            session_present: attached.session_present,
+            unacked_max: options.unacked_max,
+            unacked: 0,
+        })
+    }
+}
+
+/// A client in this process. Dropping it detaches it; its session goes on for as long as its options say.
+pub struct Link {
+    shared: Arc<Shared>,
+    attachment: Attachment,
+    expiry_interval: u32,
+    session_present: bool,
+    unacked_max: usize,
+    unacked: usize,
+}
+
+impl Link {
+    /// Whether the broker had a session for this client.
+    pub fn session_present(&self) -> bool {
+        self.session_present
+    }
+
+    /// Subscribes; a filter may be a shared one, `$share/<group>/<filter>`. Retained messages that match come unless the
+    /// subscription was there already.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub fn subscribe(&self, filter: &str, qos: QoS) -> Result<(), LinkError> {
+        topic::check_filter(filter).map_err(|error| LinkError::Topic { index: 0, error })?;
+        let subscription = Subscription {
+            retain_handling: tidegate_mqtt::RetainHandling::SendIfNew,
+            ..Subscription::new(filter, qos)
+        };
+        match self.shared.with(|core| core.subscribe(self.attachment, &subscription, None, now()))? {
+            reason if reason.is_failure() => Err(reason.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends a subscription; whether there was one does not matter.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub fn unsubscribe(&self, filter: &str) -> Result<(), LinkError> {
+        self.shared.with(|core| core.unsubscribe(self.attachment, filter))?;
+        Ok(())
+    }
+
+    /// Waits for messages and gives up to `max` of them, at least one. While `unacked_max` messages are unacknowledged
+    /// none come. Cancel-safe: a dropped call loses nothing.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub async fn next(&mut self, max: usize) -> Result<Vec<Delivery>, LinkError> {
+        let max = max.min(self.unacked_max - self.unacked);
+        let mut copies = Vec::new();
+        poll_fn(|cx| {
+            let work = |core: &mut crate::core::Core| {
+                core.hand_out(self.attachment, max, cx.waker(), now(), &mut copies)
+            };
+            match self.shared.with(work) {
+                Ok(()) if copies.is_empty() => Poll::Pending,
+                result => Poll::Ready(result),
+            }
+        })
+        .await?;
+        self.unacked += copies.len();
+        Ok(copies.into_iter().map(delivery).collect())
+    }
+
+    /// Acknowledges the `count` oldest messages that are not acknowledged yet, QoS 0 included.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub fn ack(&mut self, count: usize) -> Result<(), LinkError> {
+        let count = count.min(self.unacked);
+        self.shared.with(|core| core.acknowledge(self.attachment, count))?;
+        self.unacked -= count;
+        Ok(())
+    }
+
+    /// Publishes messages in their order, and returns when every session that must get them has them in its queue; while
+    /// a queue is full it waits, however long.
+    ///
+    /// Dropping the call may leave the first of the messages published and the others not. To publish all of them
+    /// again is then right: at least once is what QoS 1 promises.
+    ///
+    /// # Errors
+    /// [`LinkError::Topic`], and nothing is published. Otherwise as with a dropped call.
+    pub async fn publish(&self, messages: &[Message]) -> Result<(), LinkError> {
+        for (index, message) in messages.iter().enumerate() {
+            topic::check_name(&message.topic).map_err(|error| LinkError::Topic { index, error })?;
+        }
+        let received_at = now();
+        let publications: Vec<_> = messages
+            .iter()
+            .map(|message| Arc::new(Publication { message: message.clone(), received_at }))
+            .collect();
+        let mut waiting = publications.iter().peekable();
+        poll_fn(|cx| {
+            let publisher =
+                Publisher { session: Some(self.attachment.session), waker: cx.waker(), patient: true };
+            self.shared.with(|core| {
+                if let Err(reason) = core.check(self.attachment) {
+                    return Poll::Ready(Err(reason.into()));
+                }
+                while let Some(publication) = waiting.peek() {
+                    match core.accept(publisher, publication, now()) {
+                        Verdict::Accepted { .. } => {
+                            core.counters.messages_received += 1;
+                            waiting.next();
+                        }
+                        Verdict::Wait => return Poll::Pending,
+                        Verdict::Refused(reason) => return Poll::Ready(Err(reason.into())),
+                    }
+                }
+                Poll::Ready(Ok(()))
+            })
+        })
+        .await
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let leave = Leave { without_will: true, expiry_interval: self.expiry_interval };
+        self.shared.with(|core| {
+            core.detach(self.attachment, flow::Session::new(), Load::default(), leave, now());
+        });
+    }
+}
+
+fn delivery(copy: Queued) -> Delivery {
+    let Publication { message, received_at } = &*copy.publication;
+    Delivery {
+        topic: message.topic.clone(),
+        payload: message.payload.clone(),
+        properties: message.properties.clone(),
+        qos: copy.qos,
+        retain: copy.retain,
+        expiry_interval: message.expiry_interval,
+        received_at: *received_at,
+    }
+}

@@ -1,0 +1,146 @@
+//! The messages kept for subscribers to come, one a topic (MQTT v5 section 3.3.1.3).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::config::Limits;
+use crate::message::Publication;
+use crate::trie::Trie;
+
+/// How long a full store waits before it looks for expired messages again.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The retained messages.
+#[derive(Debug, Default)]
+pub(crate) struct Retained {
+    messages: Trie<Arc<Publication>>,
+    count: usize,
+    bytes: usize,
+    swept_at: Option<Instant>,
+}
+
+impl Retained {
+    /// Keeps a message in place of the one its topic had, or forgets that one if the payload is empty. `false`, and
+    /// nothing changed, if there is no room for it.
+    pub(crate) fn put(&mut self, publication: &Arc<Publication>, limits: &Limits, now: Instant) -> bool {
+        let topic = &publication.message.topic;
+        if publication.message.payload.is_empty() {
+            if let Some(old) = self.messages.remove(topic) {
+                self.count -= 1;
+                self.bytes -= old.message.size();
+            }
+            return true;
+        }
+        if !self.has_room(publication, limits) {
+            self.sweep(now);
+            if !self.has_room(publication, limits) {
+                return false;
+            }
+        }
+        self.count += 1;
+        self.bytes += publication.message.size();
+        if let Some(old) = self.messages.slot(topic).replace(publication.clone()) {
+            self.count -= 1;
+            self.bytes -= old.message.size();
+        }
+        true
+    }
+
+    /// Hands every living message whose topic matches `filter` to `found`.
+    pub(crate) fn select(&self, filter: &str, now: Instant, mut found: impl FnMut(&Arc<Publication>)) {
+        self.messages.select(filter, |publication| {
+            if !publication.is_expired(now) {
+                found(publication);
+            }
+        });
+    }
+
+    /// How many there are, expired ones that nobody noticed included.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Their bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn has_room(&self, publication: &Publication, limits: &Limits) -> bool {
+        let (count, bytes) = match self.messages.get(&publication.message.topic) {
+            Some(old) => (self.count - 1, self.bytes - old.message.size()),
+            None => (self.count, self.bytes),
+        };
+        count < limits.retained_messages_max
+            && bytes + publication.message.size() <= limits.retained_bytes_max
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        if self.swept_at.is_some_and(|at| now < at + SWEEP_INTERVAL) {
+            return;
+        }
+        self.swept_at = Some(now);
+        let Self { messages, count, bytes, .. } = self;
+        messages.prune(&mut |publication| {
+            let keep = !publication.is_expired(now);
+            if !keep {
+                *count -= 1;
+                *bytes -= publication.message.size();
+            }
+            keep
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Message;
+
+    fn message(topic: &str, payload: &str, expiry_interval: Option<u32>, now: Instant) -> Arc<Publication> {
+        let message = Message { expiry_interval, retain: true, ..Message::new(topic, payload.to_owned()) };
+        Arc::new(Publication { message, received_at: now })
+    }
+
+    fn payloads(retained: &Retained, filter: &str, now: Instant) -> Vec<String> {
+        let mut found = Vec::new();
+        retained.select(filter, now, |p| found.push(String::from_utf8(p.message.payload.to_vec()).unwrap()));
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn the_last_message_of_each_topic_is_kept_until_an_empty_one() {
+        let (limits, t0) = (Limits::default(), Instant::now());
+        let mut retained = Retained::default();
+        for (topic, payload) in [("a/x", "1"), ("a/y", "2"), ("a/x", "3"), ("$SYS/a", "4")] {
+            assert!(retained.put(&message(topic, payload, None, t0), &limits, t0));
+        }
+        assert_eq!(payloads(&retained, "a/+", t0), ["2", "3"]);
+        assert_eq!(payloads(&retained, "#", t0), ["2", "3"]);
+        assert_eq!(payloads(&retained, "$SYS/#", t0), ["4"]);
+        assert_eq!((retained.count(), retained.bytes()), (3, 4 + 4 + 7));
+
+        assert!(retained.put(&message("a/x", "", None, t0), &limits, t0));
+        assert!(retained.put(&message("never/was", "", None, t0), &limits, t0));
+        assert_eq!(payloads(&retained, "#", t0), ["2"]);
+        assert_eq!((retained.count(), retained.bytes()), (2, 4 + 7));
+    }
+
+    #[test]
+    fn a_full_store_takes_replacements_and_the_room_of_expired_messages() {
+        let limits = Limits { retained_messages_max: 2, retained_bytes_max: 20, ..Limits::default() };
+        let t0 = Instant::now();
+        let mut retained = Retained::default();
+        assert!(retained.put(&message("a", "1", Some(5), t0), &limits, t0));
+        assert!(retained.put(&message("b", "2", None, t0), &limits, t0));
+        assert!(!retained.put(&message("c", "3", None, t0), &limits, t0));
+        assert!(retained.put(&message("b", "22", None, t0), &limits, t0));
+        assert!(!retained.put(&message("b", &"2".repeat(20), None, t0), &limits, t0));
+
+        let later = t0 + Duration::from_secs(5);
+        assert_eq!(payloads(&retained, "#", later), ["22"]);
+        assert!(retained.put(&message("c", "3", None, later), &limits, later));
+        assert_eq!(payloads(&retained, "#", later), ["22", "3"]);
+        assert_eq!((retained.count(), retained.bytes()), (2, 5));
+    }
+}
