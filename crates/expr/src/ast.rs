@@ -130,10 +130,6 @@ impl Expr {
             _ => Precedence::Atom,
         }
     }
-
-    fn write(&self, at_least: Precedence, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.precedence() < at_least { write!(f, "({self})") } else { write!(f, "{self}") }
-    }
 }
 
 impl PartialEq for Expr {
@@ -145,43 +141,62 @@ impl PartialEq for Expr {
 /// A text that parses to an equal formula, with no more parentheses than it needs.
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |items: &[Expr], f: &mut fmt::Formatter<'_>| {
-            f.write_str("(")?;
-            for (i, item) in items.iter().enumerate() {
-                f.write_str(if i > 0 { ", " } else { "" })?;
-                item.fmt(f)?;
-            }
-            f.write_str(")")
-        };
-        match &self.kind {
+        Shown { expr: self, names: &[] }.fmt(f)
+    }
+}
+
+/// A formula as text, its inputs called by their names as far as there are names.
+pub(crate) struct Shown<'a> {
+    pub(crate) expr: &'a Expr,
+    pub(crate) names: &'a [&'a str],
+}
+
+impl Shown<'_> {
+    fn part(&self, expr: &Expr, at_least: Precedence, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = Shown { expr, names: self.names };
+        if expr.precedence() < at_least { write!(f, "({shown})") } else { write!(f, "{shown}") }
+    }
+
+    fn list(&self, items: &[Expr], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(")?;
+        for (i, item) in items.iter().enumerate() {
+            f.write_str(if i > 0 { ", " } else { "" })?;
+            self.part(item, Precedence::Or, f)?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.expr.kind {
             ExprKind::Literal(literal) => literal.fmt(f),
-            ExprKind::Input(index) => write!(f, "${}", index + 1),
+            ExprKind::Input(index) => match self.names.get(*index) {
+                Some(name) => f.write_str(name),
+                None => write!(f, "${}", index + 1),
+            },
             ExprKind::Unary(op, operand) => {
                 f.write_str(op.symbol())?;
-                operand.write(Precedence::Unary, f)
+                self.part(operand, Precedence::Unary, f)
             }
             ExprKind::Binary(BinaryOp::Power, base, exponent) => {
-                base.write(Precedence::Power, f)?;
+                self.part(base, Precedence::Power, f)?;
                 f.write_str(" ^ ")?;
-                match &exponent.kind {
-                    ExprKind::Unary(UnaryOp::Negate, operand) if operand.precedence() == Precedence::Atom => {
-                        exponent.fmt(f)
-                    }
-                    _ => exponent.write(Precedence::Atom, f),
-                }
+                let one_minus = matches!(&exponent.kind, ExprKind::Unary(UnaryOp::Negate, operand)
+                    if operand.precedence() == Precedence::Atom);
+                self.part(exponent, if one_minus { Precedence::Unary } else { Precedence::Atom }, f)
             }
             ExprKind::Binary(op, left, right) => {
-                left.write(op.precedence(), f)?;
+                self.part(left, op.precedence(), f)?;
                 write!(f, " {} ", op.symbol())?;
-                let tighter =
-                    if right.precedence() == op.precedence() { Precedence::Atom } else { op.precedence() };
-                right.write(tighter, f)
+                let group = right.precedence() == op.precedence();
+                self.part(right, if group { Precedence::Atom } else { op.precedence() }, f)
             }
             ExprKind::Call(function, arguments) => {
                 f.write_str(function.name())?;
-                list(arguments, f)
+                self.list(arguments, f)
             }
-            ExprKind::Tuple(items) => list(items, f),
+            ExprKind::Tuple(items) => self.list(items, f),
         }
     }
 }

@@ -41,7 +41,13 @@ pub struct Env {
 /// What can't be read, or could not be computed for any message: all of it, in the order of the text.
 pub fn compile(text: &str, env: Env) -> Result<(Program, Vec<Warning>), Vec<SyntaxError>> {
     let (root, mut warnings) = parse_expression(text)?;
-    let mut check = Check { env, errors: Vec::new(), warnings: Vec::new(), used: vec![false; env.inputs] };
+    let mut check = Check {
+        env,
+        errors: Vec::new(),
+        warnings: Vec::new(),
+        used: vec![false; env.inputs],
+        patterns: Vec::new(),
+    };
     let types = check.types(&root);
     if env.role != Role::Map && !types.may_be(Types::BOOL) {
         let whose = match env.role {
@@ -60,7 +66,7 @@ pub fn compile(text: &str, env: Env) -> Result<(Program, Vec<Warning>), Vec<Synt
     }
     warnings.append(&mut check.warnings);
     if check.errors.is_empty() {
-        Ok((Program::new(text, root, env.inputs), warnings))
+        Ok((Program::new(text, root, env.inputs, check.patterns), warnings))
     } else {
         check.errors.sort_by_key(|e| e.range.start);
         Err(check.errors)
@@ -72,6 +78,7 @@ struct Check {
     errors: Vec<SyntaxError>,
     warnings: Vec<Warning>,
     used: Vec<bool>,
+    patterns: Vec<(String, regex::Regex)>,
 }
 
 impl Check {
@@ -224,17 +231,19 @@ impl Check {
     }
 
     fn pattern(&mut self, argument: &Expr) {
-        if let ExprKind::Literal(Literal::String(pattern)) = &argument.kind
-            && let Err(error) = crate::program::regex(pattern)
-        {
-            // the last line of the crate's report is the reason; the others draw carets
-            let report = error.to_string();
-            let reason = report.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            self.errors.push(
-                SyntaxError::new(argument.range.clone(), format!("not a regular expression: {reason}")).help(
-                    "the syntax is that of the Rust crate `regex`, without look-around and back references",
-                ),
-            );
+        let ExprKind::Literal(Literal::String(pattern)) = &argument.kind else { return };
+        match crate::program::regex(pattern) {
+            Ok(regex) => self.patterns.push((pattern.clone(), regex)),
+            Err(error) => {
+                // the last line of the crate's report is the reason; the others draw carets
+                let report = error.to_string();
+                let reason =
+                    report.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                self.errors.push(
+                    SyntaxError::new(argument.range.clone(), format!("not a regular expression: {reason}"))
+                        .help("the syntax is that of the Rust crate `regex`, without look-around and back references"),
+                );
+            }
         }
     }
 

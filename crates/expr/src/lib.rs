@@ -1,24 +1,50 @@
 //! The mapping and filter language of data flows: lex, parse, check, evaluate.
 //!
 //! Paths say where values are ([`Path`], [`Input`], [`Output`]), formulas what is made of them ([`compile`],
-//! [`Program`]). Complaints are byte ranges of the text that was given: this crate knows no files.
+//! [`Program`]), and [`Rules`] put the two together. [`Transform::compile`] reads and checks rules; a [`Transformer`]
+//! applies them to messages. Complaints are byte ranges of the text that was given: this crate knows no files, does
+//! no I/O, and panics on no input.
 
 mod ast;
 mod check;
+mod compiler;
 mod complaint;
+mod dataset;
+mod eval;
+mod explain;
 mod functions;
 mod input;
+mod json;
 mod lexer;
+mod map;
 mod parse;
 mod path;
 mod program;
+mod rules;
+mod scene;
+mod transform;
+mod transformer;
 mod types;
+mod value;
 
 pub use ast::Literal;
 pub use check::{Env, Role, compile};
+pub use compiler::DATASET_KEY_CHARS_MAX;
 pub use complaint::{SyntaxError, Warning};
+pub use dataset::{BadLine, Dataset};
+pub use eval::{EvalError, TEXT_BYTES_MAX};
+pub use explain::{Effect, Step};
 pub use functions::{FUNCTIONS, Signature};
 pub use input::{Host, Input, Output, parse_input, parse_output};
+pub use json::{JSON_DEPTH_MAX, Json, JsonError, Object, parse_json};
 pub use parse::{EXPRESSION_BYTES_MAX, EXPRESSION_DEPTH_MAX};
 pub use path::{Fields, Metadata, PATH_SEGMENTS_MAX, Path, Segment, parse_path};
 pub use program::Program;
+pub use rules::{
+    DatasetRule, FilterRule, FilterSemantics, Finding, MapRule, MissingInput, Part, Rules, Semantics,
+    Specialization, Stage,
+};
+pub use scene::{LAST_VALUES_MAX, Message};
+pub use transform::Transform;
+pub use transformer::{Failure, Outcome, Passed, Transformer};
+pub use value::{NotFinite, Operand, Value};

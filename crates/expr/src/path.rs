@@ -61,6 +61,23 @@ impl Fields {
         &self.segments
     }
 
+    /// The same fields with the names a `*` captured in its place.
+    pub(crate) fn resolved(&self, capture: &[&str]) -> Self {
+        let segments = self.names(capture).map(|name| Segment::Name(name.to_owned())).collect();
+        Self { segments }
+    }
+
+    /// The names to follow when `*` captured these.
+    pub(crate) fn names<'n>(&'n self, capture: &[&'n str]) -> impl Iterator<Item = &'n str> {
+        self.segments.iter().flat_map(move |segment| {
+            let (name, captured) = match segment {
+                Segment::Name(name) => (Some(name.as_str()), &[][..]),
+                Segment::Wildcard => (None, capture),
+            };
+            name.into_iter().chain(captured.iter().copied())
+        })
+    }
+
     /// Which of the segments is the `*`, if there is one.
     pub fn wildcard(&self) -> Option<usize> {
         self.segments.iter().position(|s| *s == Segment::Wildcard)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::ast::Expr;
+use crate::ast::{Expr, Shown};
 
 /// A formula, ready to be evaluated. Made by [`crate::compile`].
 #[derive(Clone, Debug)]
@@ -10,11 +10,22 @@ pub struct Program {
     text: String,
     pub(crate) root: Expr,
     inputs: usize,
+    /// The patterns that stand in the formula as texts.
+    patterns: Vec<(String, regex::Regex)>,
 }
 
 impl Program {
-    pub(crate) fn new(text: &str, root: Expr, inputs: usize) -> Self {
-        Self { text: text.to_owned(), root, inputs }
+    pub(crate) fn new(text: &str, root: Expr, inputs: usize, patterns: Vec<(String, regex::Regex)>) -> Self {
+        Self { text: text.to_owned(), root, inputs, patterns }
+    }
+
+    /// The formula with names in place of `$1`, `$2` and so on, for people to read.
+    pub fn with_names<'a>(&'a self, names: &'a [&'a str]) -> impl fmt::Display + 'a {
+        Shown { expr: &self.root, names }
+    }
+
+    pub(crate) fn pattern(&self, pattern: &str) -> Option<&regex::Regex> {
+        self.patterns.iter().find(|(text, _)| text == pattern).map(|(_, regex)| regex)
     }
 
     /// The formula as it was written.

@@ -1,4 +1,14 @@
-//! The language from outside.
+//! The language from outside. The `spec_` modules are the documented behaviour case by case, numbered as in the
+//! project's digest of AIO's documentation; a `*` behind the number marks a choice where the documentation is silent.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod formulas;
+mod fuzz;
+mod laws;
+mod oracle;
 mod paths;
+mod spec_filters;
+mod spec_maps;
+mod spec_values;
+mod support;

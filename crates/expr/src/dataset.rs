@@ -1,0 +1,211 @@
+//! What messages are enriched with: records, and which of them belongs to a message (*concept-dataflow-enrich*).
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::ast::{BinaryOp, Expr, ExprKind};
+use crate::json::{Json, parse_json};
+use crate::transform::{DatasetMatch, Root};
+use crate::value::{Operand, Value};
+
+/// The records of one dataset: a state store value of JSON Lines. Cheap to clone and to share.
+#[derive(Clone, Debug, Default)]
+pub struct Dataset {
+    text: Bytes,
+    records: std::sync::Arc<[Range<usize>]>,
+}
+
+/// A line of a dataset that is no record, and was passed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadLine {
+    /// Counted from 1.
+    pub line: usize,
+    /// One sentence, lower case.
+    pub message: String,
+}
+
+impl Dataset {
+    /// Reads JSON Lines. Blank lines are passed over; so are lines that are no JSON object, but they are told of.
+    pub fn parse(text: Bytes) -> (Self, Vec<BadLine>) {
+        let mut records = Vec::new();
+        let mut bad = Vec::new();
+        let mut start = 0;
+        for (i, line) in text.split(|b| *b == b'\n').enumerate() {
+            let range = start..start + line.len();
+            start = range.end + 1;
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            match parse_json(line) {
+                Ok(Json::Object(_)) => records.push(range),
+                Ok(_) => bad.push(BadLine { line: i + 1, message: "not a JSON object".into() }),
+                Err(error) => bad.push(BadLine { line: i + 1, message: error.to_string() }),
+            }
+        }
+        (Self { text, records: records.into() }, bad)
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    pub(crate) fn record(&self, index: usize) -> Json<'_> {
+        parse_json(&self.text[self.records[index].clone()]).expect("checked when the dataset was read")
+    }
+}
+
+/// A dataset made ready for one transformation: what its formula compares is taken out of the records, and found by
+/// value where the formula asks for equality.
+#[derive(Debug)]
+pub(crate) struct Matcher {
+    dataset: Dataset,
+    /// For each record the values of the inputs that are its fields, in the order of those inputs.
+    columns: Vec<Box<[Option<Json<'static>>]>>,
+    /// By the value of an input that is a field of the record, if the formula wants it equal to one that is not.
+    index: Option<Index>,
+}
+
+#[derive(Debug)]
+struct Index {
+    /// Which input is looked up.
+    key: usize,
+    texts: HashMap<String, Vec<usize>>,
+    scalars: HashMap<Scalar, Vec<usize>>,
+    /// Records whose value is a list.
+    lists: Vec<usize>,
+}
+
+/// What is equal hashes alike: a float that is a whole number is that integer.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Scalar {
+    Empty,
+    Bool(bool),
+    Int(i64),
+    Float(u64),
+}
+
+impl Matcher {
+    pub(crate) fn new(dataset: Dataset, rule: &DatasetMatch) -> Self {
+        let compared: Vec<_> = rule
+            .inputs
+            .iter()
+            .filter(|source| source.root == Root::Candidate)
+            .filter_map(|source| source.path.fields())
+            .collect();
+        let columns: Vec<Box<[_]>> = (0..dataset.len())
+            .map(|i| {
+                let record = dataset.record(i);
+                compared.iter().map(|f| f.find(&record, &[]).cloned().map(Json::into_owned)).collect()
+            })
+            .collect();
+        let index = equality(rule).map(|(key, column)| Index::new(key, column, &columns));
+        Self { dataset, columns, index }
+    }
+
+    /// The first record that belongs to the message; `inputs` are those of the rule, the record's own left out as
+    /// missing.
+    pub(crate) fn find(&self, rule: &DatasetMatch, inputs: &[Operand<'_>]) -> Option<usize> {
+        let Some(program) = &rule.program else { return (!self.dataset.is_empty()).then_some(0) };
+        let belongs = |record: &usize| {
+            let mut columns = self.columns[*record].iter();
+            let operands: Vec<_> = rule
+                .inputs
+                .iter()
+                .zip(inputs)
+                .map(|(source, operand)| match source.root {
+                    Root::Candidate => match columns.next() {
+                        Some(Some(json)) => Operand::Json(json),
+                        _ => Operand::Missing,
+                    },
+                    _ => *operand,
+                })
+                .collect();
+            // a formula that fails is not true
+            matches!(program.eval(&operands), Ok(Value::Bool(true)))
+        };
+        match &self.index {
+            Some(index) => index.candidates(inputs.get(index.key)?.value().ok()?).find(belongs),
+            None => (0..self.dataset.len()).find(belongs),
+        }
+    }
+
+    pub(crate) fn record(&self, index: usize) -> Json<'_> {
+        self.dataset.record(index)
+    }
+}
+
+impl Index {
+    fn new(key: usize, column: usize, columns: &[Box<[Option<Json<'static>>]>]) -> Self {
+        let mut index = Self { key, texts: HashMap::new(), scalars: HashMap::new(), lists: Vec::new() };
+        for (record, values) in columns.iter().enumerate() {
+            let operand = values[column].as_ref().map_or(Operand::Missing, Operand::Json);
+            // what can't be read equals nothing
+            let Ok(value) = operand.value() else { continue };
+            match (value, &mut index) {
+                (Value::String(text), index) => {
+                    index.texts.entry(text.into_owned()).or_default().push(record)
+                }
+                (Value::Tuple(_), index) => index.lists.push(record),
+                (value, index) => index.scalars.entry(Scalar::of(&value)).or_default().push(record),
+            }
+        }
+        index
+    }
+
+    /// All records that may have this value, first to last.
+    fn candidates(&self, value: Value<'_>) -> impl Iterator<Item = usize> {
+        let records = match value {
+            Value::String(text) => self.texts.get(&*text).map(Vec::as_slice),
+            Value::Tuple(_) => Some(self.lists.as_slice()),
+            value => self.scalars.get(&Scalar::of(&value)).map(Vec::as_slice),
+        };
+        records.unwrap_or_default().iter().copied()
+    }
+}
+
+impl Scalar {
+    /// Of anything but texts and lists.
+    fn of(value: &Value<'_>) -> Self {
+        match value {
+            Value::Bool(value) => Scalar::Bool(*value),
+            Value::Int(value) => Scalar::Int(*value),
+            Value::Float(float) => {
+                #[expect(clippy::cast_possible_truncation, reason = "compared with what it came from")]
+                let int = *float as i64;
+                if Value::Int(int).equals(value) { Scalar::Int(int) } else { Scalar::Float(float.to_bits()) }
+            }
+            _ => Scalar::Empty,
+        }
+    }
+}
+
+/// The input a formula wants equal to a field of the record, and which of the record's inputs that is: `$1 == $2`
+/// alone, or one of the parts of a conjunction.
+fn equality(rule: &DatasetMatch) -> Option<(usize, usize)> {
+    fn search(expr: &Expr, rule: &DatasetMatch) -> Option<(usize, usize)> {
+        let ExprKind::Binary(op, left, right) = &expr.kind else { return None };
+        match op {
+            BinaryOp::And => search(left, rule).or_else(|| search(right, rule)),
+            BinaryOp::Equal => {
+                let (ExprKind::Input(a), ExprKind::Input(b)) = (&left.kind, &right.kind) else { return None };
+                let of_record = |i: usize| rule.inputs[i].root == Root::Candidate;
+                let column = |i: usize| (0..i).filter(|i| of_record(*i)).count();
+                match (of_record(*a), of_record(*b)) {
+                    (true, false) => Some((*b, column(*a))),
+                    (false, true) => Some((*a, column(*b))),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+    search(&rule.program.as_ref()?.root, rule)
+}

@@ -1,0 +1,246 @@
+//! A transformation at work: enrich, filter, map, one message after the other.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidegate_core::Properties;
+
+use crate::dataset::{Dataset, Matcher};
+use crate::eval::EvalError;
+use crate::explain::Step;
+use crate::input::Host;
+use crate::json::{Json, parse_json};
+use crate::map;
+use crate::program::Program;
+use crate::rules::{FilterSemantics, Stage};
+use crate::scene::{LastValues, Message, Scene, View};
+use crate::transform::{Filter, Transform};
+use crate::value::{Operand, Value};
+
+/// A [`Transform`] with its datasets and its memory for `? $last`. Each running data flow has its own.
+#[derive(Debug)]
+pub struct Transformer {
+    transform: Arc<Transform>,
+    /// By dataset; why there are no records to be had.
+    matchers: Vec<Result<Matcher, String>>,
+    last: LastValues,
+}
+
+/// What becomes of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It goes on.
+    Pass(Passed),
+    /// A filter stopped it, as it should.
+    Filtered {
+        /// Which of `filter`, counted from 0.
+        rule: usize,
+    },
+    /// It can't be processed.
+    Failed(Failure),
+}
+
+/// The outgoing message. What no rule changed shares its bytes with the incoming one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Passed {
+    /// The payload.
+    pub payload: Bytes,
+    /// What a rule wrote to `$metadata.topic`, for `${outputTopic}`.
+    pub topic: Option<String>,
+    /// All properties.
+    pub properties: Properties,
+}
+
+/// Why a message can't be processed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The rule that failed, counted from 0; none if the message is at fault as a whole.
+    pub rule: Option<(Stage, usize)>,
+    /// One sentence, lower case, without a full stop.
+    pub message: String,
+}
+
+impl Failure {
+    pub(crate) fn of(stage: Stage, rule: usize, message: String) -> Self {
+        Self { rule: Some((stage, rule)), message }
+    }
+
+    pub(crate) fn unplaced(message: String) -> Self {
+        Self { rule: None, message }
+    }
+
+    pub(crate) fn in_formula(stage: Stage, rule: usize, program: &Program, error: &EvalError) -> Self {
+        let part = program.text().get(error.range.clone()).unwrap_or(program.text());
+        Self::of(stage, rule, format!("`{part}`: {}", error.message))
+    }
+}
+
+/// The rule, counted from 1, and the reason.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.rule {
+            Some((stage, rule)) => write!(f, "{stage} rule {}: {}", rule + 1, self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+/// The steps taken, if anybody wants to know.
+pub(crate) struct Trace<'t>(Option<&'t mut Vec<Step>>);
+
+impl Trace<'_> {
+    pub(crate) fn step(&mut self, step: impl FnOnce() -> Step) {
+        if let Some(steps) = &mut self.0 {
+            steps.push(step());
+        }
+    }
+}
+
+impl Transformer {
+    /// Starts without memory. Until a dataset is set, every message fails that needs it.
+    pub fn new(transform: Arc<Transform>) -> Self {
+        let matchers =
+            transform.datasets.iter().map(|d| Err(format!("dataset `{}` was not loaded yet", d.key)));
+        Self { matchers: matchers.collect(), transform, last: LastValues::default() }
+    }
+
+    /// What it runs.
+    pub fn transform(&self) -> &Arc<Transform> {
+        &self.transform
+    }
+
+    /// Sets or replaces the records of the datasets with that state store key. An absent key is a dataset without
+    /// records.
+    pub fn set_dataset(&mut self, key: &str, dataset: &Dataset) {
+        for (rule, matcher) in self.transform.datasets.iter().zip(&mut self.matchers) {
+            if rule.key == key {
+                *matcher = Ok(Matcher::new(dataset.clone(), rule));
+            }
+        }
+    }
+
+    /// The records of that key can't be had; messages fail for that reason until they are set.
+    pub fn dataset_unavailable(&mut self, key: &str, reason: &str) {
+        for (rule, matcher) in self.transform.datasets.iter().zip(&mut self.matchers) {
+            if rule.key == key {
+                *matcher = Err(reason.to_owned());
+            }
+        }
+    }
+
+    /// Decides about one message.
+    pub fn apply(&mut self, message: Message<'_>) -> Outcome {
+        self.run(message, Trace(None))
+    }
+
+    /// As [`Transformer::apply`], and what each rule did.
+    pub fn explain(&mut self, message: Message<'_>) -> (Outcome, Vec<Step>) {
+        let mut steps = Vec::new();
+        let outcome = self.run(message, Trace(Some(&mut steps)));
+        (outcome, steps)
+    }
+
+    fn run(&mut self, message: Message<'_>, mut trace: Trace<'_>) -> Outcome {
+        let Self { transform, matchers, last } = self;
+        if transform.is_empty() {
+            let Message { payload, properties, .. } = message;
+            return Outcome::Pass(Passed {
+                payload: payload.clone(),
+                topic: None,
+                properties: properties.clone(),
+            });
+        }
+        let payload = match parse_json(message.payload) {
+            Ok(json @ Json::Object(_)) => json,
+            Ok(_) => return Outcome::Failed(Failure::unplaced("the payload is not a JSON object".into())),
+            Err(error) => {
+                return Outcome::Failed(Failure::unplaced(format!("the payload is not JSON: {error}")));
+            }
+        };
+        let view = View { payload: &payload, message, records: &[] };
+        last.remember(transform, view, false);
+        let records = match enrich(transform, matchers, Scene { view, last }, &mut trace) {
+            Ok(records) => records,
+            Err(failure) => return Outcome::Failed(failure),
+        };
+        let view = View { records: &records, ..view };
+        last.remember(transform, view, true);
+        let scene = Scene { view, last };
+        match filter(transform, &scene, &mut trace) {
+            Ok(None) => {}
+            Ok(Some(rule)) => return Outcome::Filtered { rule },
+            Err(failure) => return Outcome::Failed(failure),
+        }
+        match map::run(transform, &scene, &mut trace) {
+            Ok(passed) => Outcome::Pass(passed),
+            Err(failure) => Outcome::Failed(failure),
+        }
+    }
+}
+
+/// The records that belong to the message, by dataset.
+fn enrich<'m>(
+    transform: &Transform,
+    matchers: &'m [Result<Matcher, String>],
+    scene: Scene<'_>,
+    trace: &mut Trace<'_>,
+) -> Result<Vec<Option<Json<'m>>>, Failure> {
+    let mut records = Vec::with_capacity(matchers.len());
+    for (rule, (dataset, matcher)) in transform.datasets.iter().zip(matchers).enumerate() {
+        let matcher =
+            matcher.as_ref().map_err(|reason| Failure::of(Stage::Datasets, rule, reason.clone()))?;
+        let inputs: Vec<_> = dataset.inputs.iter().map(|source| scene.find(source, &[]).operand).collect();
+        let record = matcher.find(dataset, &inputs);
+        trace.step(|| Step::Dataset { rule, name: dataset.name.clone(), record });
+        records.push(record.map(|record| matcher.record(record)));
+    }
+    Ok(records)
+}
+
+/// The rule that stops the message, if one does.
+fn filter<'m>(
+    transform: &'m Transform,
+    scene: &Scene<'m>,
+    trace: &mut Trace<'_>,
+) -> Result<Option<usize>, Failure> {
+    let semantics = transform.semantics();
+    for (rule, filter) in transform.filters.iter().enumerate() {
+        let value = condition(rule, filter, scene, semantics.host)?;
+        trace.step(|| Step::Filter { rule, value });
+        let stops = match semantics.filter {
+            FilterSemantics::DropWhenTrue => value == Some(true),
+            FilterSemantics::PassWhenTrue => value == Some(false),
+        };
+        if stops {
+            return Ok(Some(rule));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a filter's formula is true; none if the rule is skipped for want of a dataset's record.
+fn condition<'m>(
+    rule: usize,
+    filter: &'m Filter,
+    scene: &Scene<'m>,
+    host: Host,
+) -> Result<Option<bool>, Failure> {
+    let fail = |message| Failure::of(Stage::Filter, rule, message);
+    let found: Vec<_> = filter.inputs.iter().map(|source| (source, scene.find(source, &[]))).collect();
+    if host == Host::Graph && found.iter().any(|(_, found)| found.unmatched) {
+        return Ok(None);
+    }
+    for (source, found) in &found {
+        let excused = source.has_stand_in() || found.unmatched;
+        if found.is_missing() && !excused {
+            return Err(fail(format!("`{}` is missing", source.path)));
+        }
+    }
+    let operands: Vec<Operand<'m>> = found.iter().map(|(_, found)| found.operand).collect();
+    match filter.program.eval(&operands) {
+        Ok(Value::Bool(value)) => Ok(Some(value)),
+        Ok(other) => Err(fail(format!("`{}` is {}, not true or false", filter.program.text(), other.kind()))),
+        Err(error) => Err(Failure::in_formula(Stage::Filter, rule, &filter.program, &error)),
+    }
+}
