@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, Limits};
 use crate::core::Core;
 use crate::stats::{Client, Stats};
 
@@ -57,6 +57,11 @@ impl Broker {
         self.shared.tasks.close();
         // Whoever does not read its DISCONNECT by then loses nothing but the reason.
         let _ = tokio::time::timeout(SHUTDOWN_WAIT_MAX, self.shared.tasks.wait()).await;
+    }
+
+    /// The limits it was given.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.config.limits
     }
 
     /// What the broker holds and has done so far.

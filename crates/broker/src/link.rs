@@ -58,7 +58,7 @@ pub struct Delivery {
     pub properties: Properties,
     /// The lower of what it was published and subscribed with.
     pub qos: QoS,
-    /// Whether it is a retained message that was there before the subscription.
+    /// The retain flag as it was published.
     pub retain: bool,
     /// Message Expiry Interval in seconds as it was published; it counts from `received_at`.
     pub expiry_interval: Option<u32>,
@@ -163,6 +163,7 @@ impl Link {
     pub fn subscribe(&self, filter: &str, qos: QoS) -> Result<(), LinkError> {
         topic::check_filter(filter).map_err(|error| LinkError::Topic { index: 0, error })?;
         let subscription = Subscription {
+            retain_as_published: true,
             retain_handling: tidegate_mqtt::RetainHandling::SendIfNew,
             ..Subscription::new(filter, qos)
         };
