@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use regex::Regex;
+
 use crate::ast::{BinaryOp, Expr, ExprKind, Literal, UnaryOp};
 use crate::complaint::{SyntaxError, Warning};
 use crate::functions::Function;
@@ -78,7 +80,7 @@ struct Check {
     errors: Vec<SyntaxError>,
     warnings: Vec<Warning>,
     used: Vec<bool>,
-    patterns: Vec<(String, regex::Regex)>,
+    patterns: Vec<(String, Regex)>,
 }
 
 impl Check {
@@ -232,7 +234,7 @@ impl Check {
 
     fn pattern(&mut self, argument: &Expr) {
         let ExprKind::Literal(Literal::String(pattern)) = &argument.kind else { return };
-        match crate::program::regex(pattern) {
+        match Regex::new(pattern) {
             Ok(regex) => self.patterns.push((pattern.clone(), regex)),
             Err(error) => {
                 // the last line of the crate's report is the reason; the others draw carets

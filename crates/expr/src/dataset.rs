@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -14,7 +15,7 @@ use crate::value::{Operand, Value};
 #[derive(Clone, Debug, Default)]
 pub struct Dataset {
     text: Bytes,
-    records: std::sync::Arc<[Range<usize>]>,
+    records: Arc<[Range<usize>]>,
 }
 
 /// A line of a dataset that is no record, and was passed over.

@@ -3,11 +3,14 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::fmt;
 use std::ops::Range;
+
+use regex::Regex;
 
 use crate::ast::{BinaryOp, Expr, ExprKind, UnaryOp};
 use crate::functions::Function;
-use crate::program::{Program, regex};
+use crate::program::Program;
 use crate::value::{Operand, Value};
 
 /// Why a formula has no value for a message.
@@ -74,10 +77,9 @@ impl<'a> Evaluation<'a, '_> {
             BinaryOp::GreaterOrEqual => self.compare(expr, left, right, Ordering::is_ge),
             BinaryOp::Power => Ok(Value::Float(self.float(left, "`^`")?.powf(self.float(right, "`^`")?))),
             BinaryOp::Add => match (self.eval(left)?, self.eval(right)?) {
-                (l @ Value::String(_), r) | (l, r @ Value::String(_)) => match format!("{l}{r}") {
-                    text if text.len() > TEXT_BYTES_MAX => Err(fail(expr, TOO_LONG)),
-                    text => Ok(Value::String(text.into())),
-                },
+                (l @ Value::String(_), r) | (l, r @ Value::String(_)) => {
+                    written(expr, format_args!("{l}{r}"))
+                }
                 (l, r) => {
                     arithmetic(expr, [left, right], [&l, &r], "numbers or texts", i64::checked_add, |a, b| {
                         a + b
@@ -190,7 +192,7 @@ impl<'a> Evaluation<'a, '_> {
             Function::Trim => Ok(Value::String(slice(text(0)?, |text| text.trim()))),
             Function::From => match self.eval(&arguments[0])? {
                 Value::String(text) => Ok(Value::String(text)),
-                other => Ok(Value::String(other.to_string().into())),
+                other => written(expr, format_args!("{other}")),
             },
             Function::Substring => self.substring(expr, arguments),
             Function::RegexMatches => {
@@ -278,11 +280,11 @@ impl<'a> Evaluation<'a, '_> {
         &self,
         argument: &Expr,
         pattern: &str,
-        then: impl FnOnce(&regex::Regex) -> Evaluated<'a>,
+        then: impl FnOnce(&Regex) -> Evaluated<'a>,
     ) -> Evaluated<'a> {
         match self.program.pattern(pattern) {
             Some(known) => then(known),
-            None => match regex(pattern) {
+            None => match Regex::new(pattern) {
                 Ok(regex) => then(&regex),
                 Err(_) => Err(fail(argument, "not a regular expression")),
             },
@@ -398,8 +400,27 @@ fn slice<'a>(text: Cow<'a, str>, part: impl Fn(&str) -> &str) -> Cow<'a, str> {
     }
 }
 
+/// Values as a text, as long as it isn't too long.
+fn written<'a>(expr: &Expr, values: fmt::Arguments<'_>) -> Evaluated<'a> {
+    struct Limited(String);
+    impl fmt::Write for Limited {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            if self.0.len() + text.len() > TEXT_BYTES_MAX {
+                return Err(fmt::Error);
+            }
+            self.0.push_str(text);
+            Ok(())
+        }
+    }
+    let mut text = Limited(String::new());
+    match fmt::write(&mut text, values) {
+        Ok(()) => Ok(Value::String(text.0.into())),
+        Err(fmt::Error) => Err(fail(expr, TOO_LONG)),
+    }
+}
+
 /// Every match replaced; none if the result is longer than [`TEXT_BYTES_MAX`].
-fn replace_all(regex: &regex::Regex, text: &str, replacement: &str) -> Option<String> {
+fn replace_all(regex: &Regex, text: &str, replacement: &str) -> Option<String> {
     let groups = replacement.matches('$').count();
     let mut out = String::new();
     let mut copied = 0;

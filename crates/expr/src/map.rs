@@ -10,9 +10,9 @@ use tidegate_core::{Properties, PropertiesBuilder, Property};
 use crate::explain::{Effect, Step};
 use crate::input::{Host, Output};
 use crate::json::{Json, write_object};
-use crate::path::{Fields, Metadata};
+use crate::path::{Fields, Metadata, Path};
 use crate::rules::{MissingInput, Specialization, Stage};
-use crate::scene::{Found, Scene};
+use crate::scene::{Capture, Found, Scene};
 use crate::transform::{Map, Source, Transform};
 use crate::transformer::{Failure, Passed, Trace};
 use crate::value::{Operand, Value};
@@ -35,11 +35,11 @@ pub(crate) fn run<'m>(
     let replaced = replaced_by(transform, &resolutions);
     let mut made = Made { members: Members::new(), topic: None, properties: Vec::new() };
     for (resolution, replaced) in resolutions.iter().zip(replaced) {
-        let effect = match replaced {
-            Some(by) => Effect::Replaced(by),
+        let idle = match replaced {
+            Some(by) => Some(Effect::Replaced(by)),
             None => apply(transform, resolution, &mut made)?,
         };
-        trace.step(|| resolution.step(effect));
+        trace.step(|| resolution.step(idle));
     }
     let message = scene.view.message;
     let payload = if passes.is_some() || transform.maps.is_empty() {
@@ -56,7 +56,7 @@ pub(crate) fn run<'m>(
 struct Resolution<'m> {
     rule: usize,
     map: &'m Map,
-    capture: Vec<&'m str>,
+    capture: Capture<'m>,
     inputs: Vec<Resolved<'m>>,
     /// For want of a dataset's record.
     skipped: bool,
@@ -64,14 +64,26 @@ struct Resolution<'m> {
 
 struct Resolved<'m> {
     source: &'m Source,
+    capture: Capture<'m>,
     found: Found<'m>,
     /// How many names its `*` captured: the lower, the more special.
     rank: usize,
 }
 
+impl Resolved<'_> {
+    fn path(&self) -> Path {
+        self.source.resolved(&self.capture)
+    }
+}
+
 impl Resolution<'_> {
-    fn step(&self, effect: Effect) -> Step {
-        let inputs = self.inputs.iter().map(|i| i.source.resolved(&self.capture).to_string()).collect();
+    /// What it did, if not to write.
+    fn step(&self, idle: Option<Effect>) -> Step {
+        let inputs = self.inputs.iter().map(|i| i.path().to_string()).collect();
+        let effect = idle.unwrap_or_else(|| match &self.map.output {
+            Output::Field(fields) => Effect::Wrote(fields.resolved(&self.capture).to_string()),
+            output => Effect::Wrote(output.to_string()),
+        });
         Step::Map { rule: self.rule, inputs, effect }
     }
 }
@@ -89,13 +101,13 @@ fn resolve<'m>(
     let first = map.inputs.first().filter(|s| s.has_wildcard());
     let captures = match first {
         Some(first) => scene.view.captures(first, map.program.is_none()),
-        None => Some(vec![Vec::new()]),
+        None => Some(vec![Capture::default()]),
     };
     let Some(captures) = captures else {
         return resolutions.push(Resolution {
             rule,
             map,
-            capture: Vec::new(),
+            capture: Capture::default(),
             inputs: Vec::new(),
             skipped: true,
         });
@@ -119,15 +131,15 @@ fn resolve_removal<'m>(rule: usize, map: &'m Map, scene: &Scene<'m>) -> Resoluti
             let captures = scene.view.captures(source, true).unwrap_or_default();
             inputs.extend(captures.iter().map(|capture| resolved(source, capture, scene)));
         } else {
-            inputs.push(resolved(source, &[], scene));
+            inputs.push(resolved(source, &Capture::default(), scene));
         }
     }
-    Resolution { rule, map, capture: Vec::new(), inputs, skipped: false }
+    Resolution { rule, map, capture: Capture::default(), inputs, skipped: false }
 }
 
-fn resolved<'m>(source: &'m Source, capture: &[&str], scene: &Scene<'m>) -> Resolved<'m> {
+fn resolved<'m>(source: &'m Source, capture: &Capture<'m>, scene: &Scene<'m>) -> Resolved<'m> {
     let rank = if source.has_wildcard() { capture.len() } else { 0 };
-    Resolved { source, found: scene.find(source, capture), rank }
+    Resolved { source, capture: capture.clone(), found: scene.find(source, capture), rank }
 }
 
 /// For each resolution the later rule that takes its place: one that reads the same fields, each with no higher rank
@@ -209,7 +221,7 @@ impl<'r, 'm> Covered<'r, 'm> {
         let all = earlier.inputs.iter().all(|input| {
             let rank = match input.found.field {
                 Some(field) => self.ranks.get(&identity(field)).copied(),
-                None => self.of_absent(&input.source.resolved(&earlier.capture)),
+                None => self.of_absent(&input.path()),
             };
             lower |= rank.is_some_and(|rank| rank < input.rank);
             rank.is_some_and(|rank| rank <= input.rank)
@@ -218,9 +230,9 @@ impl<'r, 'm> Covered<'r, 'm> {
     }
 
     /// A field that is not there has a name only.
-    fn of_absent(&self, path: &crate::path::Path) -> Option<usize> {
+    fn of_absent(&self, path: &Path) -> Option<usize> {
         let absent = self.by.inputs.iter().filter(|i| i.found.field.is_none());
-        absent.filter(|i| i.source.resolved(&self.by.capture) == *path).map(|i| i.rank).min()
+        absent.filter(|i| i.path() == *path).map(|i| i.rank).min()
     }
 }
 
@@ -232,23 +244,23 @@ struct Made<'m> {
     properties: Vec<(&'m str, Option<String>)>,
 }
 
+/// Writes what the rule makes of its inputs, or says why it writes nothing.
 fn apply<'m>(
     transform: &Transform,
     resolution: &Resolution<'m>,
     made: &mut Made<'m>,
-) -> Result<Effect, Failure> {
+) -> Result<Option<Effect>, Failure> {
     let Resolution { rule, map, inputs, .. } = resolution;
     if resolution.skipped {
-        return Ok(Effect::Skipped);
+        return Ok(Some(Effect::Skipped));
     }
     if map.output == Output::Remove {
-        return Ok(Effect::Removed);
+        return Ok(Some(Effect::Removed));
     }
     if transform.semantics().missing == MissingInput::Error
         && let Some(missing) = inputs.iter().find(|i| i.found.is_missing() && !i.source.has_stand_in())
     {
-        let path = missing.source.resolved(&resolution.capture);
-        return Err(Failure::of(Stage::Map, *rule, format!("`{path}` is missing")));
+        return Err(Failure::of(Stage::Map, *rule, format!("`{}` is missing", missing.path())));
     }
     let node = match &map.program {
         Some(program) => {
@@ -258,7 +270,7 @@ fn apply<'m>(
             Node::Computed(value)
         }
         None => match inputs.first().map_or(Operand::Missing, |first| first.found.operand) {
-            Operand::Missing => return Ok(Effect::Missing),
+            Operand::Missing => return Ok(Some(Effect::Missing)),
             Operand::Json(json) => Node::Copy(json),
             Operand::Text(text) => Node::Computed(Value::String(text.into())),
             Operand::Default(literal) => Node::Computed(literal.value()),
@@ -274,7 +286,6 @@ fn apply<'m>(
                     .map_err(|_| fail("the result is infinite or not a number, which JSON can't say"))?;
             }
             put(&mut made.members, fields, &resolution.capture, node);
-            return Ok(Effect::Wrote(fields.resolved(&resolution.capture).to_string()));
         }
         Output::Metadata(metadata) => {
             let text = match node {
@@ -295,7 +306,7 @@ fn apply<'m>(
             }
         }
     }
-    Ok(Effect::Wrote(map.output.to_string()))
+    Ok(None)
 }
 
 /// The properties with the changed ones at the end, all of a changed name replaced by one.

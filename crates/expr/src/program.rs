@@ -52,11 +52,3 @@ impl fmt::Display for Program {
         self.root.fmt(f)
     }
 }
-
-/// The one way a pattern becomes a regular expression.
-pub(crate) fn regex(pattern: &str) -> Result<regex::Regex, regex::Error> {
-    regex::RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).build()
-}
-
-/// How much memory a compiled pattern may take.
-const REGEX_BYTES_MAX: usize = 1 << 20;

@@ -1,6 +1,7 @@
 //! What paths find: one message, the records that belong to it, and the last values of fields it may lack.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use tidegate_core::{Properties, Record};
@@ -30,6 +31,9 @@ impl<'a> From<&'a Record> for Message<'a> {
         Self { payload: &record.payload, topic: &record.topic, properties: &record.properties }
     }
 }
+
+/// The names a `*` stands for.
+pub(crate) type Capture<'m> = Rc<[&'m str]>;
 
 /// A message, read, and the records that belong to it.
 #[derive(Clone, Copy)]
@@ -104,7 +108,7 @@ impl<'m> View<'m> {
     ///
     /// It matches values that are not objects, and empty ones. Where the path goes on behind the `*`, a rule that
     /// copies gets whole objects as well.
-    pub(crate) fn captures(&self, source: &Source, copies: bool) -> Option<Vec<Vec<&'m str>>> {
+    pub(crate) fn captures(&self, source: &Source, copies: bool) -> Option<Vec<Capture<'m>>> {
         let root = self.root(source)?;
         let mut captures = Vec::new();
         if let Some(fields) = source.path.fields()
@@ -158,7 +162,7 @@ fn walk<'m>(
     after: &[Segment],
     objects: bool,
     path: &mut Vec<&'m str>,
-    captures: &mut Vec<Vec<&'m str>>,
+    captures: &mut Vec<Capture<'m>>,
 ) {
     for (name, value) in members {
         path.push(name);
@@ -169,7 +173,7 @@ fn walk<'m>(
             target => target.is_some(),
         };
         if matches {
-            captures.push(path.clone());
+            captures.push(path.as_slice().into());
         }
         if let Some(inner) = inner {
             walk(inner, after, objects, path, captures);

@@ -13,7 +13,7 @@ use crate::input::Host;
 use crate::json::{Json, parse_json};
 use crate::map;
 use crate::program::Program;
-use crate::rules::{FilterSemantics, Stage};
+use crate::rules::{FilterSemantics, Rules, Stage};
 use crate::scene::{LastValues, Message, Scene, View};
 use crate::transform::{Filter, Transform};
 use crate::value::{Operand, Value};
@@ -57,17 +57,28 @@ pub struct Passed {
 pub struct Failure {
     /// The rule that failed, counted from 0; none if the message is at fault as a whole.
     pub rule: Option<(Stage, usize)>,
+    /// What the rule's author says it is for.
+    pub description: Option<String>,
     /// One sentence, lower case, without a full stop.
     pub message: String,
 }
 
 impl Failure {
     pub(crate) fn of(stage: Stage, rule: usize, message: String) -> Self {
-        Self { rule: Some((stage, rule)), message }
+        Self { rule: Some((stage, rule)), description: None, message }
     }
 
     pub(crate) fn unplaced(message: String) -> Self {
-        Self { rule: None, message }
+        Self { rule: None, description: None, message }
+    }
+
+    fn described(mut self, rules: &Rules) -> Self {
+        self.description = match self.rule {
+            Some((Stage::Filter, rule)) => rules.filters.get(rule).and_then(|r| r.description.clone()),
+            Some((Stage::Map, rule)) => rules.maps.get(rule).and_then(|r| r.description.clone()),
+            Some((Stage::Datasets, _)) | None => None,
+        };
+        self
     }
 
     pub(crate) fn in_formula(stage: Stage, rule: usize, program: &Program, error: &EvalError) -> Self {
@@ -80,7 +91,13 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.rule {
-            Some((stage, rule)) => write!(f, "{stage} rule {}: {}", rule + 1, self.message),
+            Some((stage, rule)) => {
+                write!(f, "{stage} rule {}", rule + 1)?;
+                if let Some(description) = &self.description {
+                    write!(f, " ({description})")?;
+                }
+                write!(f, ": {}", self.message)
+            }
             None => f.write_str(&self.message),
         }
     }
@@ -141,9 +158,8 @@ impl Transformer {
         (outcome, steps)
     }
 
-    fn run(&mut self, message: Message<'_>, mut trace: Trace<'_>) -> Outcome {
-        let Self { transform, matchers, last } = self;
-        if transform.is_empty() {
+    fn run(&mut self, message: Message<'_>, trace: Trace<'_>) -> Outcome {
+        if self.transform.is_empty() {
             let Message { payload, properties, .. } = message;
             return Outcome::Pass(Passed {
                 payload: payload.clone(),
@@ -151,31 +167,27 @@ impl Transformer {
                 properties: properties.clone(),
             });
         }
+        self.decide(message, trace)
+            .unwrap_or_else(|failure| Outcome::Failed(failure.described(self.transform.rules())))
+    }
+
+    fn decide(&mut self, message: Message<'_>, mut trace: Trace<'_>) -> Result<Outcome, Failure> {
+        let Self { transform, matchers, last } = self;
         let payload = match parse_json(message.payload) {
             Ok(json @ Json::Object(_)) => json,
-            Ok(_) => return Outcome::Failed(Failure::unplaced("the payload is not a JSON object".into())),
-            Err(error) => {
-                return Outcome::Failed(Failure::unplaced(format!("the payload is not JSON: {error}")));
-            }
+            Ok(_) => return Err(Failure::unplaced("the payload is not a JSON object".into())),
+            Err(error) => return Err(Failure::unplaced(format!("the payload is not JSON: {error}"))),
         };
         let view = View { payload: &payload, message, records: &[] };
         last.remember(transform, view, false);
-        let records = match enrich(transform, matchers, Scene { view, last }, &mut trace) {
-            Ok(records) => records,
-            Err(failure) => return Outcome::Failed(failure),
-        };
+        let records = enrich(transform, matchers, Scene { view, last }, &mut trace)?;
         let view = View { records: &records, ..view };
         last.remember(transform, view, true);
         let scene = Scene { view, last };
-        match filter(transform, &scene, &mut trace) {
-            Ok(None) => {}
-            Ok(Some(rule)) => return Outcome::Filtered { rule },
-            Err(failure) => return Outcome::Failed(failure),
+        if let Some(rule) = filter(transform, &scene, &mut trace)? {
+            return Ok(Outcome::Filtered { rule });
         }
-        match map::run(transform, &scene, &mut trace) {
-            Ok(passed) => Outcome::Pass(passed),
-            Err(failure) => Outcome::Failed(failure),
-        }
+        map::run(transform, &scene, &mut trace).map(Outcome::Pass)
     }
 }
 

@@ -263,14 +263,14 @@ fn steps_say_what_each_rule_did() {
         ..map_rules(&[
             "* => *",
             "t :: cToF($1) => tf",
-            "pin => ∅",
+            "pin, cfg.* => ∅",
             "none => x",
             "$context(a).site => site",
             "[] :: \"k\" => $metadata.topic",
         ])
     };
     let mut bench = Bench::new(rules, crate::support::graph()).dataset("assets", "");
-    let payload = Bytes::from_static(br#"{"id":"p7","t":10,"pin":1}"#);
+    let payload = Bytes::from_static(br#"{"id":"p7","t":10,"pin":1,"cfg":{"x":1}}"#);
     let message = Message { payload: &payload, topic: "x", properties: &Properties::default() };
     let (_, steps) = bench.transformer.explain(message);
     let lines: Vec<_> = steps.iter().map(ToString::to_string).collect();
@@ -282,8 +282,9 @@ fn steps_say_what_each_rule_did() {
             "map rule 1: id -> id",
             "map rule 1: t replaced by rule 2",
             "map rule 1: pin replaced by rule 3",
+            "map rule 1: cfg.x replaced by rule 3",
             "map rule 2: t -> tf",
-            "map rule 3: pin removed",
+            "map rule 3: pin, cfg.x removed",
             "map rule 4: none missing, nothing written",
             "map rule 5: $context(a).site skipped, no record in the dataset",
             "map rule 6: -> $metadata.topic",
@@ -313,6 +314,36 @@ fn failures_name_the_rule_and_the_part_of_its_formula() {
         failure("a :: $1 * 2 => y", "{}"),
         "map rule 2: `$1`: `*` takes a number, and this is missing"
     );
+    let mut described = map_rules(&["a :: 1 / $1 => y"]);
+    described.maps[0].description = Some("the inverse".into());
+    let Outcome::Failed(failed) = Bench::new(described, Semantics::default()).outcome(r#"{"a":0}"#) else {
+        panic!()
+    };
+    assert_eq!(failed.to_string(), "map rule 1 (the inverse): `1 / $1`: division by zero");
     assert_eq!(failure("a => y", "[1]"), "the payload is not a JSON object");
     assert_eq!(failure("a => y", "{\"a\""), "the payload is not JSON: a `:` is missing (byte 4)");
+}
+
+#[test]
+fn a_formula_as_deep_as_allowed_is_evaluated() {
+    let deepest = tidegate_expr::EXPRESSION_DEPTH_MAX - 1;
+    let env = Env { inputs: 1, host: Host::Graph, role: Role::Map };
+    for formula in [
+        vec!["$1"; deepest].join(" + "),
+        format!("{}$1{}", "min(1, ".repeat(deepest), ")".repeat(deepest)),
+        format!("{}$1{}", "if(true, ".repeat(deepest), ", 2)".repeat(deepest)),
+        format!("{}$1", "-".repeat(deepest)),
+        format!("{}$1{}", "(1, ".repeat(deepest), ")".repeat(deepest)),
+    ] {
+        let (program, _) = compile(&formula, env).unwrap();
+        let one = Json::Number("1".into());
+        assert!(program.eval(&[Operand::Json(&one)]).is_ok(), "{formula}");
+        assert_eq!(compile(&program.to_string(), env).unwrap().0, program);
+    }
+}
+
+#[test]
+fn a_transformer_can_move_to_another_thread() {
+    fn moves<T: Send + 'static>() {}
+    moves::<Transformer>();
 }
