@@ -238,7 +238,7 @@ impl Connection<'_> {
                 Event::Publish(publish, receipt) => {
                     self.tally.messages_received += 1;
                     match self.check_publish(&publish) {
-                        Ok(()) => Work::Publish(publication(publish, now), receipt),
+                        Ok(()) => Work::Publish(publication(publish, self.attachment, now), receipt),
                         Err(reason) => {
                             self.refuse_publish(receipt, reason)?;
                             continue;
@@ -483,10 +483,10 @@ pub(crate) async fn farewell(stream: &mut Transport, output: &mut Output) {
     let _ = timeout(FAREWELL_WAIT_MAX, farewell).await;
 }
 
-fn publication(publish: Publish, now: Instant) -> Arc<Publication> {
+fn publication(publish: Publish, publisher: Attachment, now: Instant) -> Arc<Publication> {
     let Publish { topic, payload, properties, qos, retain, message_expiry, .. } = publish;
     let message = Message { topic, payload, properties, qos, retain, expiry_interval: message_expiry };
-    Arc::new(Publication { message, received_at: now })
+    Arc::new(Publication { message, publisher: Some(publisher), received_at: now })
 }
 
 /// An answer does not fit into the packets that the client takes.

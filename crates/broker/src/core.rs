@@ -32,11 +32,11 @@ use crate::retained::Retained;
 use crate::stats::{Client, Counters, Stats};
 
 /// A session's place; another session's after it has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SessionId(usize);
 
 /// A client's connection to its session. Void once the session is another connection's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Attachment {
     pub(crate) session: SessionId,
     connection: u64,
@@ -162,10 +162,27 @@ impl Core {
         if self.closed {
             return Err(ReasonCode::ServerShuttingDown);
         }
-        let session = self.sessions.0.get_mut(at.session.0);
-        session
-            .filter(|s| s.connection.as_ref().is_some_and(|c| c.number == at.connection && !c.taken_over))
-            .ok_or(ReasonCode::SessionTakenOver)
+        let session = self.sessions.0.get_mut(at.session.0).ok_or(ReasonCode::SessionTakenOver)?;
+        let connection = session.connection.as_ref().filter(|connection| connection.number == at.connection);
+        match connection.ok_or(ReasonCode::SessionTakenOver)?.dismissed {
+            None => Ok(session),
+            Some(reason) => Err(reason),
+        }
+    }
+
+    /// The client identifier of a connection, while it lasts.
+    pub(crate) fn client_id(&mut self, at: Attachment) -> Option<ByteString> {
+        self.session(at).ok().map(|session| session.client_id.clone())
+    }
+
+    /// Tells a client to go, and why.
+    pub(crate) fn dismiss(&mut self, at: Attachment, reason: ReasonCode) {
+        if self.session(at).is_ok()
+            && let Some(connection) = &mut self.sessions[at.session].connection
+        {
+            connection.dismissed = Some(reason);
+            self.woken.push(connection.waker.clone());
+        }
     }
 
     /// Gives a client its session. While another connection of the same client has it, that one is told to go, and
@@ -181,7 +198,7 @@ impl Core {
         if let Some(id) = old
             && let Some(connection) = &mut self.sessions[id].connection
         {
-            connection.taken_over = true;
+            connection.dismissed = Some(ReasonCode::SessionTakenOver);
             self.woken.push(connection.waker.clone());
             if connection.address.is_some() {
                 self.sessions[id].wait(&attach.waker);
@@ -220,7 +237,7 @@ impl Core {
             number: self.last_connection,
             waker: attach.waker.clone(),
             woken: false,
-            taken_over: false,
+            dismissed: None,
             address: attach.address,
         });
         session.expiry_interval = attach.expiry_interval;
@@ -351,7 +368,7 @@ impl Core {
             retain: will.retain,
             expiry_interval: will.message_expiry,
         };
-        let publication = Arc::new(Publication { message, received_at: now });
+        let publication = Arc::new(Publication { message, publisher: None, received_at: now });
         self.try_will(DueWill { publication, give_up_at: now + self.limits.publish_wait_max }, now);
         if !self.due_wills.is_empty() {
             self.woken.push(self.clock.clone());

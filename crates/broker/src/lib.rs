@@ -28,9 +28,9 @@ pub use config::{
     Anonymous, Authentication, Authorization, AuthorizationRule, BrokerConfig, BrokerResource, Limits,
     Method, Principals, User,
 };
-pub use link::{Delivery, Link, LinkError, LinkOptions};
+pub use link::{ClientRef, Delivery, Link, LinkError, LinkOptions};
 pub use listen::{ListenError, Listener, Protocol};
 pub use message::Message;
 pub use stats::{Client, Counters, Dropped, Stats};
-pub use tidegate_mqtt::QoS;
+pub use tidegate_mqtt::{QoS, ReasonCode};
 pub use tls::ListenerTls;

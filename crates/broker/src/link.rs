@@ -47,6 +47,10 @@ impl LinkOptions {
     }
 }
 
+/// The client that published a message, by the connection it had then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientRef(Attachment);
+
 /// A message for a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
@@ -62,6 +66,8 @@ pub struct Delivery {
     pub retain: bool,
     /// Message Expiry Interval in seconds as it was published; it counts from `received_at`.
     pub expiry_interval: Option<u32>,
+    /// Who published it; none for a will.
+    pub publisher: Option<ClientRef>,
     /// When the broker received it.
     pub received_at: Instant,
 }
@@ -228,10 +234,8 @@ impl Link {
             topic::check_name(&message.topic).map_err(|error| LinkError::Topic { index, error })?;
         }
         let received_at = now();
-        let publications: Vec<_> = messages
-            .iter()
-            .map(|message| Arc::new(Publication { message: message.clone(), received_at }))
-            .collect();
+        let publications: Vec<_> =
+            messages.iter().map(|message| self.publication(message, received_at)).collect();
         let mut waiting = publications.iter().peekable();
         poll_fn(|cx| {
             let publisher =
@@ -255,6 +259,44 @@ impl Link {
         })
         .await
     }
+
+    /// Publishes messages in their order without waiting: one for which a queue has no room is dropped, and gives how
+    /// many those were. For answers and notices, which are of no use to a client that does not read them.
+    ///
+    /// # Errors
+    /// As [`Link::publish`].
+    pub fn publish_now(&self, messages: &[Message]) -> Result<usize, LinkError> {
+        for (index, message) in messages.iter().enumerate() {
+            topic::check_name(&message.topic).map_err(|error| LinkError::Topic { index, error })?;
+        }
+        let publisher =
+            Publisher { session: Some(self.attachment.session), waker: Waker::noop(), patient: false };
+        self.shared.with(|core| {
+            core.check(self.attachment)?;
+            let mut dropped = 0;
+            for message in messages {
+                match core.accept(publisher, &self.publication(message, now()), now()) {
+                    Verdict::Accepted { .. } => core.counters.messages_received += 1,
+                    Verdict::Wait | Verdict::Refused(_) => dropped += 1,
+                }
+            }
+            Ok(dropped)
+        })
+    }
+
+    /// The client identifier of a client, while the connection lasts that it published by.
+    pub fn client_id(&self, client: ClientRef) -> Option<ByteString> {
+        self.shared.with(|core| core.client_id(client.0))
+    }
+
+    /// Disconnects a client, if the connection still lasts that it published by. A v5 client is told the reason.
+    pub fn disconnect(&self, client: ClientRef, reason: ReasonCode) {
+        self.shared.with(|core| core.dismiss(client.0, reason));
+    }
+
+    fn publication(&self, message: &Message, received_at: Instant) -> Arc<Publication> {
+        Arc::new(Publication { message: message.clone(), publisher: Some(self.attachment), received_at })
+    }
 }
 
 impl Drop for Link {
@@ -267,7 +309,7 @@ impl Drop for Link {
 }
 
 fn delivery(copy: Queued) -> Delivery {
-    let Publication { message, received_at } = &*copy.publication;
+    let Publication { message, publisher, received_at } = &*copy.publication;
     Delivery {
         topic: message.topic.clone(),
         payload: message.payload.clone(),
@@ -275,6 +317,7 @@ fn delivery(copy: Queued) -> Delivery {
         qos: copy.qos,
         retain: copy.retain,
         expiry_interval: message.expiry_interval,
+        publisher: publisher.map(ClientRef),
         received_at: *received_at,
     }
 }

@@ -8,6 +8,8 @@ use bytestring::ByteString;
 use tidegate_core::{Expired, Properties};
 use tidegate_mqtt::QoS;
 
+use crate::core::Attachment;
+
 /// An application message. Cheap to clone: every part is a counted slice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -48,6 +50,8 @@ impl Message {
 #[derive(Debug)]
 pub(crate) struct Publication {
     pub(crate) message: Message,
+    /// None for the will of a client that is gone.
+    pub(crate) publisher: Option<Attachment>,
     pub(crate) received_at: Instant,
 }
 
@@ -101,7 +105,8 @@ mod tests {
     #[test]
     fn expiry_counts_whole_seconds_waited() {
         let t0 = Instant::now();
-        let mut publication = Publication { message: Message::new("a", "x"), received_at: t0 };
+        let mut publication =
+            Publication { message: Message::new("a", "x"), publisher: None, received_at: t0 };
         let at = |publication: &Publication, millis| {
             publication.remaining_expiry(t0 + Duration::from_millis(millis))
         };

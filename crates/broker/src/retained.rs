@@ -98,7 +98,7 @@ mod tests {
 
     fn message(topic: &str, payload: &str, expiry_interval: Option<u32>, now: Instant) -> Arc<Publication> {
         let message = Message { expiry_interval, retain: true, ..Message::new(topic, payload.to_owned()) };
-        Arc::new(Publication { message, received_at: now })
+        Arc::new(Publication { message, publisher: None, received_at: now })
     }
 
     fn payloads(retained: &Retained, filter: &str, now: Instant) -> Vec<String> {

@@ -8,7 +8,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use bytestring::ByteString;
-use tidegate_mqtt::{Outgoing, PublishParts, QoS, Will, flow};
+use tidegate_mqtt::{Outgoing, PublishParts, QoS, ReasonCode, Will, flow};
 
 use super::subscriptions::{GroupId, Options};
 use crate::message::{Publication, SubscriptionIds};
@@ -100,8 +100,8 @@ pub(super) struct Connection {
     pub(super) waker: Waker,
     /// Whether the client knows that there is something to take.
     pub(super) woken: bool,
-    /// Whether another connection of the client waits for this one to go.
-    pub(super) taken_over: bool,
+    /// Why it is to go, once it is told to.
+    pub(super) dismissed: Option<ReasonCode>,
     /// None for a client in this process.
     pub(super) address: Option<SocketAddr>,
 }
