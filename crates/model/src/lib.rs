@@ -3,7 +3,32 @@
 //! Three stages: a file becomes a tree of nodes with spans, the tree becomes typed resources, and the
 //! resources together become [plans](plan) that can't be invalid. No I/O, no tokio, no panic on any input.
 
+pub mod broker;
+mod catalog;
+mod check;
+pub mod codes;
+mod columns;
+mod credentials;
+mod dataflow;
 pub mod endpoint;
+mod field;
+mod json;
+mod load;
 pub mod names;
+pub mod node;
+mod placeholder;
 pub mod plan;
+mod problems;
+pub mod profile;
+pub mod reference;
+mod resource;
+pub mod schema;
+pub mod simulator;
 pub mod topic;
+mod transform;
+mod value;
+mod yaml;
+
+pub use catalog::{Catalog, Dataflow, DataflowState, ResourceId};
+pub use load::{LoadOptions, load, missing_files};
+pub use resource::Kind;

@@ -7,6 +7,9 @@ use crate::endpoint::{Endpoint, Qos};
 use crate::names::ResourceName;
 use crate::topic::{TopicFilter, TopicTemplate};
 
+pub use crate::transform::{SerializationFormat, Transform};
+pub use tidegate_expr::FilterSemantics;
+
 /// One data flow, ready to run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -83,11 +86,4 @@ pub enum HeaderAction {
     AddIfNotPresent { key: String, value: String },
     AddOrReplace { key: String, value: String },
     Remove { key: String },
-}
-
-/// `builtInTransformationSettings`, compiled.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Transform {
-    /// What its filters and rules are, in words, for whoever has to explain them.
-    pub summary: String,
 }

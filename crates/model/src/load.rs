@@ -1,0 +1,430 @@
+//! From files to a [`Catalog`]: reads every form, parses every resource, and has them checked together.
+
+use std::sync::Arc;
+
+use tidegate_core::{FileId, Files, Parsed, Span};
+
+use crate::broker::{self, BrokerFields};
+use crate::catalog::{Catalog, Declared, ResourceId};
+use crate::check::{self, Flow, Needed};
+use crate::codes;
+use crate::credentials::{self, ConfigMapFields, SecretFields};
+use crate::dataflow::{self, DataflowFields, Setting};
+use crate::endpoint::{self, EndpointFields};
+use crate::field::{Read, closest, one_of};
+use crate::names::{ResourceName, is_schema_name, is_schema_version};
+use crate::node::{Node, Text, span};
+use crate::plan::FilterSemantics;
+use crate::problems::{Problems, error, note, warning};
+use crate::profile::{self, ProfileFields};
+use crate::resource::{Kind, Resource, not_read_yet, resources};
+use crate::schema::{self, Content, Schema, SchemaFields};
+use crate::simulator::{self, SimulatorFields};
+use crate::{json, yaml};
+
+/// The annotation that lets an endpoint for a cloud service name any host, such as an emulator's.
+pub(crate) const ANY_HOST: &str = "tidegate.dev/allow-any-host";
+/// The annotation that says what a true filter of a data flow means.
+pub(crate) const FILTER_SEMANTICS: &str = "tidegate.dev/filter-semantics";
+
+/// How files are loaded.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Whether an endpoint, profile or schema that the files don't hold is an error; else it is a warning.
+    pub strict: bool,
+    /// The namespace of resources that name none.
+    pub namespace: String,
+    /// What an `az iot ops` config file is, where its fields don't tell.
+    pub kind: Option<Kind>,
+    /// What it is called; else it is called as its file.
+    pub name: Option<String>,
+    /// The profile of data flows in ARM and config files whose name doesn't say it.
+    pub profile: Option<String>,
+    /// What a true filter means, unless the data flow's annotation `tidegate.dev/filter-semantics` says otherwise.
+    pub filter_semantics: FilterSemantics,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            strict: false,
+            namespace: "azure-iot-operations".into(),
+            kind: None,
+            name: None,
+            profile: None,
+            filter_semantics: FilterSemantics::DropWhenTrue,
+        }
+    }
+}
+
+/// Loads all files together. The diagnostics are in file order.
+pub fn load(files: &Files, options: &LoadOptions) -> Parsed<Catalog> {
+    let mut problems = Problems::default();
+    let documents: Vec<(FileId, Vec<Node>)> =
+        files.iter().map(|(id, file)| (id, read(id, &file.name, &file.text, &mut problems))).collect();
+    let content_files: Vec<String> = contents(files, &documents, options);
+    let mut loader = Loader { files, documents: &documents, options, problems, world: World::default() };
+    for (id, nodes) in &documents {
+        let name = files.get(*id).map_or("", |f| &f.name);
+        if let Some((schema, version)) = registry_path(name) {
+            loader.registry_file(*id, schema, version, nodes);
+        } else if !content_files.contains(&normal(name)) {
+            let mut found = Vec::new();
+            for node in nodes {
+                resources(node, name, options, &mut loader.problems, &mut found);
+            }
+            for resource in found {
+                loader.resource(resource, *id);
+            }
+        }
+    }
+    let Loader { problems, world, .. } = loader;
+    check::link(world, options, problems)
+}
+
+/// The files with schema documents that the resources in `files` name and that are not among them, as paths relative
+/// to where the names of `files` are. Whoever loads adds them, as nothing here opens a file.
+pub fn missing_files(files: &Files, options: &LoadOptions) -> Vec<String> {
+    let mut ignored = Problems::default();
+    let documents: Vec<(FileId, Vec<Node>)> =
+        files.iter().map(|(id, file)| (id, read(id, &file.name, &file.text, &mut ignored))).collect();
+    let present: Vec<String> = files.iter().map(|(_, f)| normal(&f.name)).collect();
+    let mut missing = contents(files, &documents, options);
+    missing.retain(|name| !present.contains(name));
+    missing.dedup();
+    missing
+}
+
+/// The documents of a file.
+fn read(id: FileId, name: &str, text: &str, problems: &mut Problems) -> Vec<Node> {
+    let extension = name.rsplit_once('.').map_or("", |(_, e)| e).to_ascii_lowercase();
+    let start = span(id, 0..0);
+    let before = problems.errors();
+    let documents = match extension.as_str() {
+        "bicep" | "bicepparam" => {
+            problems.push(not_read_yet(start, "Bicep files"));
+            vec![]
+        }
+        "json" | "jsonc" => json::parse(id, text, problems).into_iter().collect(),
+        "yaml" | "yml" => yaml::parse(id, text, problems),
+        // Standard input and the like: JSON starts with a brace, and manifests in YAML hardly ever do.
+        _ if text.trim_start_matches('\u{feff}').trim_start().starts_with('{') => {
+            json::parse(id, text, problems).into_iter().collect()
+        }
+        _ => yaml::parse(id, text, problems),
+    };
+    if documents.is_empty() && problems.errors() == before {
+        problems.push(note(codes::NO_RESOURCE, start, "there is no resource in this file"));
+    }
+    documents
+}
+
+/// The files that `Schema` resources name as their content.
+fn contents(files: &Files, documents: &[(FileId, Vec<Node>)], options: &LoadOptions) -> Vec<String> {
+    let (mut found, mut ignored) = (Vec::new(), Problems::default());
+    for (id, nodes) in documents {
+        let name = files.get(*id).map_or("", |f| &f.name);
+        let mut schemas = Vec::new();
+        for node in nodes {
+            resources(node, name, options, &mut ignored, &mut schemas);
+        }
+        for schema in schemas.into_iter().filter(|r| r.kind == Kind::Schema) {
+            let fields = SchemaFields::read(&schema.body, schema.body_at, &mut ignored);
+            found.extend(fields.and_then(|f| f.content_file).map(|file| beside(name, file.0.as_str())));
+        }
+    }
+    found
+}
+
+/// `relative` as seen from the folder of the file `from`.
+fn beside(from: &str, relative: &str) -> String {
+    let from = normal(from);
+    match from.rsplit_once('/') {
+        Some((folder, _)) => normal(&format!("{folder}/{relative}")),
+        None => normal(relative),
+    }
+}
+
+/// A path with `/` only, and without `.` and inner `..`.
+fn normal(path: &str) -> String {
+    let path = path.replace('\\', "/");
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "." => {}
+            "" if !parts.is_empty() => {}
+            ".." if parts.last().is_some_and(|p| !["", ".."].contains(p)) => {
+                parts.pop();
+            }
+            _ => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// Name and version of a schema in a file `.../schemas/<name>/<version>.json`.
+fn registry_path(file_name: &str) -> Option<(&str, &str)> {
+    let mut parts = file_name.rsplit(['/', '\\']);
+    let version = parts.next()?.strip_suffix(".json").filter(|v| is_schema_version(v))?;
+    let name = parts.next().filter(|n| is_schema_name(n))?;
+    (parts.next()? == "schemas").then_some((name, version))
+}
+
+/// All resources, read and not yet checked against each other.
+#[derive(Default)]
+pub(crate) struct World {
+    pub(crate) catalog: Catalog,
+    pub(crate) flows: Vec<Flow>,
+    pub(crate) needed: Vec<Needed>,
+}
+
+struct Loader<'a> {
+    files: &'a Files,
+    documents: &'a [(FileId, Vec<Node>)],
+    options: &'a LoadOptions,
+    problems: Problems,
+    world: World,
+}
+
+/// What tidegate's own annotations say.
+#[derive(Default)]
+struct Annotations {
+    filter_semantics: Option<FilterSemantics>,
+    any_host: bool,
+}
+
+impl Loader<'_> {
+    fn resource(&mut self, resource: Resource, file: FileId) {
+        let label = format!("{}/{}", resource.kind, resource.written);
+        let mut problems = std::mem::take(&mut self.problems);
+        problems.about(label.clone(), |problems| self.parse(resource, label, file, problems));
+        self.problems = problems;
+    }
+
+    fn parse(&mut self, resource: Resource, label: String, file: FileId, problems: &mut Problems) {
+        let Resource { kind, name, name_at, namespace, body, body_at, .. } = resource;
+        if let Some(name) = &name {
+            self.declare(kind, &namespace, name, name_at, problems);
+        }
+        let annotations = annotations(&resource.annotations, problems);
+        let key = name.clone().map(|name| (namespace.clone(), name));
+        let named = name.as_deref().and_then(ResourceName::parse);
+        let before = problems.errors();
+        match kind {
+            Kind::DataflowEndpoint => {
+                // A name that can't be is complained about already; the rest is still worth checking.
+                let named = named.unwrap_or_else(ResourceName::default_name);
+                let parsed = EndpointFields::read(&body, body_at, problems).and_then(|f| {
+                    endpoint::parse(f, named, namespace.clone(), annotations.any_host, problems)
+                });
+                let valid = problems.errors() == before;
+                let (endpoint, references) = parsed.map_or((None, vec![]), |(e, r)| (Some(Arc::new(e)), r));
+                self.need(&label, &namespace, references);
+                if let Some(key) = key {
+                    self.world.catalog.endpoints.entry(key).or_insert(Declared {
+                        value: endpoint,
+                        valid,
+                        name_at,
+                    });
+                }
+            }
+            Kind::DataflowProfile => {
+                let named = named.unwrap_or_else(ResourceName::default_name);
+                let profile = ProfileFields::read(&body, body_at, problems)
+                    .map(|fields| Arc::new(profile::parse(fields, named, name_at, namespace, problems)));
+                let valid = problems.errors() == before;
+                if let Some(key) = key {
+                    self.world.catalog.profiles.entry(key).or_insert(Declared {
+                        value: profile,
+                        valid,
+                        name_at,
+                    });
+                }
+            }
+            Kind::Dataflow => {
+                let setting = Setting {
+                    parent: resource.parent,
+                    manifest: resource.manifest,
+                    filter_semantics: annotations.filter_semantics.unwrap_or(self.options.filter_semantics),
+                    at: body_at,
+                };
+                let draft = DataflowFields::read(&body, body_at, problems)
+                    .and_then(|fields| dataflow::parse(fields, setting, problems));
+                let valid = problems.errors() == before;
+                self.world.flows.push(Flow { label, name: named, namespace, name_at, draft, valid });
+            }
+            Kind::DataflowGraph | Kind::RegistryEndpoint => {
+                let message = format!("tidegate doesn't run a {kind} yet");
+                problems.push(note(codes::NOT_RUN_YET, name_at, message));
+            }
+            Kind::Secret => {
+                let values = SecretFields::read(&body, body_at, problems).map(credentials::secret);
+                if let Some(key) = key {
+                    self.world.catalog.secrets.entry(key).or_insert(values.unwrap_or_default());
+                }
+            }
+            Kind::ConfigMap => {
+                let values = ConfigMapFields::read(&body, body_at, problems).map(credentials::config_map);
+                if let Some(key) = key {
+                    self.world.catalog.config_maps.entry(key).or_insert(values.unwrap_or_default());
+                }
+            }
+            // Only its name counts: the volume is a folder here.
+            Kind::PersistentVolumeClaim => {}
+            Kind::Schema => self.schema(name, &body, body_at, file, problems),
+            Kind::Simulator => {
+                let parsed = SimulatorFields::read(&body, body_at, problems)
+                    .zip(name.as_deref().and_then(ResourceName::parse))
+                    .and_then(|(fields, name)| simulator::parse(name, fields, problems));
+                self.world.catalog.simulators.extend(parsed);
+            }
+            Kind::Broker => {
+                let parsed = BrokerFields::read(&body, body_at, problems)
+                    .map(|fields| broker::parse(fields, problems));
+                if name.as_deref().is_some_and(|n| n != "default") {
+                    let problem =
+                        error(codes::BAD_NAME, name_at, "there is one local broker, called `default`");
+                    problems.push(problem.help("write `default`"));
+                }
+                if let Some((broker, references)) = parsed {
+                    self.need(&label, &namespace, references);
+                    self.world.catalog.broker.get_or_insert(broker);
+                }
+            }
+        }
+    }
+
+    /// Takes note of a resource, or says that it was there before.
+    fn declare(&mut self, kind: Kind, namespace: &str, name: &str, at: Span, problems: &mut Problems) {
+        let id = ResourceId { kind, namespace: namespace.to_owned(), name: name.to_owned(), at };
+        // Versions of a schema share its name.
+        let first = self.world.catalog.resources.iter().find(|r| {
+            r.kind != Kind::Schema && (r.kind, &r.namespace, &r.name) == (id.kind, &id.namespace, &id.name)
+        });
+        if let Some(first) = first {
+            let message = format!("{kind} `{name}` is defined twice");
+            let problem = error(codes::DUPLICATE_RESOURCE, at, message).label(first.at, "first here");
+            problems.push(problem.help("remove one, or give it another name"));
+        }
+        self.world.catalog.resources.push(id);
+    }
+
+    fn need(&mut self, by: &str, namespace: &str, references: Vec<endpoint::Reference>) {
+        self.world.needed.extend(references.into_iter().map(|reference| Needed {
+            by: by.to_owned(),
+            namespace: namespace.to_owned(),
+            reference,
+        }));
+    }
+
+    fn schema(&mut self, name: Option<String>, body: &Node, at: Span, file: FileId, problems: &mut Problems) {
+        let Some(fields) = SchemaFields::read(body, at, problems) else { return };
+        let format = fields.format.as_ref().map(|f| f.value);
+        let (content, document) = match (fields.content, &fields.content_file) {
+            (Some(Content::Object(node)), None) => (json::print(&node), node),
+            (Some(Content::Text(text)), None) => match json::parse_inner(&text, problems) {
+                Some(node) => (text.as_str().to_owned(), node),
+                None => return,
+            },
+            (None, Some(content_file)) => match self.content_file(file, &content_file.0, problems) {
+                Some(found) => found,
+                None => return,
+            },
+            (Some(_), Some(content_file)) => {
+                let message = "a schema has `content` or `contentFile`, not both";
+                problems.push(error(codes::CONTENT_FILE, content_file.0.span(), message));
+                return;
+            }
+            (None, None) => {
+                if !fields.flawed {
+                    let problem = error(codes::CONTENT_FILE, at, "the document of this schema is missing");
+                    problems
+                        .push(problem.help("write it under `content`, or name its file with `contentFile`"));
+                }
+                return;
+            }
+        };
+        let Some(document) = schema::document(&document, format, at, problems) else { return };
+        if let (Some(name), Some(version)) = (name, fields.version) {
+            self.add_schema(Schema { name, version: version.0, content, document }, at, problems);
+        }
+    }
+
+    /// The document in the file that a schema names: it stands beside the schema's file.
+    fn content_file(&self, from: FileId, name: &Text, problems: &mut Problems) -> Option<(String, Node)> {
+        let path = beside(self.files.get(from).map_or("", |f| &f.name), name.as_str());
+        let found = self.files.iter().find(|(_, f)| normal(&f.name) == path);
+        let Some((id, file)) = found else {
+            problems.push(error(
+                codes::CONTENT_FILE,
+                name.span(),
+                format!("the file `{path}` was not given"),
+            ));
+            return None;
+        };
+        let (_, nodes) = self.documents.iter().find(|(other, _)| *other == id)?;
+        Some((file.text.trim_start_matches('\u{feff}').to_owned(), nodes.first()?.clone()))
+    }
+
+    fn registry_file(&mut self, id: FileId, name: &str, version: &str, nodes: &[Node]) {
+        let (Some(node), Some(file)) = (nodes.first(), self.files.get(id)) else { return };
+        let mut problems = std::mem::take(&mut self.problems);
+        problems.about(format!("{}/{name}", Kind::Schema), |problems| {
+            if let Some(document) = schema::document(node, None, node.head(), problems) {
+                let content = file.text.trim_start_matches('\u{feff}').to_owned();
+                self.declare(Kind::Schema, &self.options.namespace.clone(), name, node.head(), problems);
+                let schema = Schema { name: name.to_owned(), version: version.to_owned(), content, document };
+                self.add_schema(schema, node.head(), problems);
+            }
+        });
+        self.problems = problems;
+    }
+
+    fn add_schema(&mut self, schema: Schema, at: Span, problems: &mut Problems) {
+        let key = (schema.name.clone(), schema.version.clone());
+        if self.world.catalog.schemas.contains_key(&key) {
+            let message = format!("version {} of schema `{}` is defined twice", key.1, key.0);
+            problems.push(error(codes::DUPLICATE_RESOURCE, at, message).help("a change is a new version"));
+            return;
+        }
+        self.world.catalog.schemas.insert(key, Arc::new(schema));
+    }
+}
+
+fn annotations(given: &[(String, Text)], problems: &mut Problems) -> Annotations {
+    let mut read = Annotations::default();
+    for (key, value) in given.iter().filter(|(key, _)| key.starts_with("tidegate.dev/")) {
+        match key.as_str() {
+            FILTER_SEMANTICS => {
+                let all = [
+                    ("drop-when-true", FilterSemantics::DropWhenTrue),
+                    ("pass-when-true", FilterSemantics::PassWhenTrue),
+                ];
+                read.filter_semantics =
+                    all.into_iter().find(|(name, _)| *name == value.as_str()).map(|(_, s)| s);
+                if read.filter_semantics.is_none() {
+                    let message =
+                        format!("`{}` is not {}", value.as_str(), one_of(&all.map(|(name, _)| name)));
+                    problems.push(error(codes::UNKNOWN_VALUE, value.span(), message));
+                }
+            }
+            ANY_HOST => match value.as_str() {
+                "true" => read.any_host = true,
+                "false" => {}
+                other => {
+                    let message = format!("`{other}` is not {}", one_of(&["true", "false"]));
+                    problems.push(error(codes::UNKNOWN_VALUE, value.span(), message));
+                }
+            },
+            _ => {
+                let problem =
+                    warning(codes::UNKNOWN_FIELD, value.span(), format!("there is no annotation `{key}`"));
+                problems.push(match closest(key, [FILTER_SEMANTICS, ANY_HOST]) {
+                    Some(meant) => problem.help(format!("did you mean `{meant}`?")),
+                    None => problem,
+                });
+            }
+        }
+    }
+    read
+}
