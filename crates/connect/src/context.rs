@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tidegate_broker::Broker;
 use tidegate_core::Secret;
 use tidegate_model::names::HostPort;
 
@@ -42,6 +43,8 @@ pub struct FlowIdentity {
 /// Who answers for the host `aio-broker`.
 #[derive(Clone)]
 pub enum LocalBroker {
+    /// The broker in this process; data flows attach to it without TCP.
+    Embedded(Broker),
     /// Another MQTT v5 broker.
     Remote {
         /// Where it listens.

@@ -2,9 +2,11 @@
 
 mod client;
 mod ledger;
+mod local;
 mod publication;
 mod sink;
 mod source;
+mod subscriptions;
 mod verdict;
 
 use std::num::NonZeroU16;
@@ -12,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tidegate_broker::Broker;
 use tidegate_core::{Secret, Sink, Source, SourceError};
 use tidegate_model::endpoint::{
     Authentication, ConfigMapRef, Endpoint, HostType, Mqtt, MqttHost, MqttProtocol, Qos, SecretRef, Tls,
@@ -20,8 +23,9 @@ use tidegate_model::endpoint::{
 use tidegate_model::names::HostPort;
 use tidegate_model::plan::HeaderAction;
 use tidegate_model::topic::{TopicFilter, TopicTemplate};
-use tidegate_mqtt::{Authentication as EnhancedAuthentication, Connect, UserProperties, Version};
+use tidegate_mqtt::{Authentication as EnhancedAuthentication, Connect, QoS, UserProperties, Version};
 
+use self::local::{LocalSink, LocalSource};
 use self::publication::PublicationRules;
 use self::sink::MqttSink;
 use self::source::MqttSource;
@@ -46,8 +50,13 @@ pub(crate) async fn open_source(
     qos: Qos,
     context: &Context,
 ) -> Result<Box<dyn Source>, SourceError> {
-    let remote = Remote::new(endpoint, mqtt, context, Role::Source);
-    Ok(Box::new(MqttSource::open(remote, filters, qos).await?))
+    let qos = mqtt_qos(qos);
+    Ok(match Peer::of(endpoint, mqtt, context, Role::Source) {
+        Peer::Embedded(broker) => {
+            Box::new(LocalSource::open(broker, endpoint, mqtt, filters, qos, context).await?)
+        }
+        Peer::Remote(remote) => Box::new(MqttSource::open(remote, filters, qos).await?),
+    })
 }
 
 /// Makes the sink of an MQTT endpoint.
@@ -59,7 +68,18 @@ pub(crate) fn open_sink(
     context: &Context,
 ) -> Box<dyn Sink> {
     let rules = PublicationRules::new(endpoint, mqtt, topic, headers);
-    Box::new(MqttSink::new(Remote::new(endpoint, mqtt, context, Role::Sink), rules))
+    match Peer::of(endpoint, mqtt, context, Role::Sink) {
+        Peer::Embedded(broker) => Box::new(LocalSink::new(broker, endpoint, mqtt, rules, context)),
+        Peer::Remote(remote) => Box::new(MqttSink::new(remote, rules)),
+    }
+}
+
+/// The setting as MQTT's number.
+fn mqtt_qos(qos: Qos) -> QoS {
+    match qos {
+        Qos::Zero => QoS::AtMostOnce,
+        Qos::One => QoS::AtLeastOnce,
+    }
 }
 
 /// Which end of a data flow a connection is.
@@ -106,26 +126,36 @@ pub(crate) struct Bearer {
     token: Token,
 }
 
-impl Remote {
-    fn new(endpoint: &Arc<Endpoint>, mqtt: &Mqtt, context: &Context, role: Role) -> Self {
-        let (address, path) = match (&mqtt.host, &context.local_broker) {
-            (MqttHost::Remote { address, path }, _) => (address, path.as_deref()),
+/// The broker an endpoint means.
+enum Peer<'a> {
+    Embedded(&'a Broker),
+    Remote(Remote),
+}
+
+impl<'a> Peer<'a> {
+    fn of(endpoint: &Arc<Endpoint>, mqtt: &Mqtt, context: &'a Context, role: Role) -> Self {
+        let (address, websocket_path) = match (&mqtt.host, &context.local_broker) {
+            (MqttHost::Remote { address, path }, _) => match mqtt.protocol {
+                MqttProtocol::Mqtt => (address, None),
+                MqttProtocol::WebSockets => {
+                    (address, Some(path.as_deref().unwrap_or(WEBSOCKET_PATH).to_owned()))
+                }
+            },
             (MqttHost::LocalBroker, LocalBroker::Remote { address, .. }) => (address, None),
+            (MqttHost::LocalBroker, LocalBroker::Embedded(broker)) => return Peer::Embedded(broker),
         };
-        let websocket_path = match mqtt.protocol {
-            MqttProtocol::Mqtt => None,
-            MqttProtocol::WebSockets => Some(path.unwrap_or(WEBSOCKET_PATH).to_owned()),
-        };
-        Self {
+        Peer::Remote(Remote {
             endpoint: endpoint.clone(),
             mqtt: mqtt.clone(),
             address: address.clone(),
             websocket_path,
             client_id: client_id(mqtt.client_id_prefix.as_deref(), &context.flow, role),
             context: context.clone(),
-        }
+        })
     }
+}
 
+impl Remote {
     fn is_event_grid(&self) -> bool {
         self.endpoint.host_type == Some(HostType::EventGrid)
             || self.address.host().ends_with(".eventgrid.azure.net")

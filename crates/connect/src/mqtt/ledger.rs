@@ -54,16 +54,7 @@ impl Ledger {
     }
 
     pub(super) fn add(&mut self, write: Write) {
-        let Write { messages, rejected, reply } = write;
-        self.writes.push_back(Open {
-            next: 0,
-            delivered: vec![false; messages.len()],
-            unanswered: messages.iter().flatten().count(),
-            messages,
-            rejected,
-            refused: None,
-            reply: Some(reply),
-        });
+        self.writes.push_back(Open::new(write));
         self.settle(self.first + self.writes.len() as u64 - 1);
     }
 
@@ -103,9 +94,9 @@ impl Ledger {
         });
     }
 
-    /// The connection is lost: whatever has no answer gets none.
-    pub(super) fn fail(mut self, failure: &Failure) {
-        for mut write in self.writes.drain(..) {
+    /// The connection is lost: whatever has no answer gets none, nor do the writes that come too late.
+    pub(super) fn fail(self, failure: &Failure, late: impl Iterator<Item = Write>) {
+        for mut write in self.writes.into_iter().chain(late.map(Open::new)) {
             write.refused.get_or_insert_with(|| failure.clone());
             write.answer(&self.endpoint);
         }
@@ -134,6 +125,18 @@ impl Ledger {
 }
 
 impl Open {
+    fn new(Write { messages, rejected, reply }: Write) -> Self {
+        Self {
+            next: 0,
+            delivered: vec![false; messages.len()],
+            unanswered: messages.iter().flatten().count(),
+            messages,
+            rejected,
+            refused: None,
+            reply: Some(reply),
+        }
+    }
+
     fn answer(&mut self, endpoint: &str) {
         let written = self.delivered.iter().take_while(|delivered| **delivered).count();
         let rejected = std::mem::take(&mut self.rejected);

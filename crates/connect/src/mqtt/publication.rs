@@ -4,10 +4,12 @@ use std::time::Instant;
 
 use bytestring::ByteString;
 use tidegate_core::{Record, Rejected};
-use tidegate_model::endpoint::{Endpoint, Mqtt, Qos};
+use tidegate_model::endpoint::{Endpoint, Mqtt};
 use tidegate_model::plan::HeaderAction;
 use tidegate_model::topic::TopicTemplate;
+use tidegate_mqtt::QoS;
 
+use super::mqtt_qos;
 use crate::properties::PropertyRules;
 
 /// How an endpoint and a data flow want records to leave.
@@ -17,7 +19,7 @@ pub(super) struct PublicationRules {
     static_topic: Option<ByteString>,
     keep_retain: bool,
     properties: PropertyRules,
-    pub(super) qos: Qos,
+    pub(super) qos: QoS,
 }
 
 impl PublicationRules {
@@ -36,7 +38,7 @@ impl PublicationRules {
                 cloud_events: mqtt.cloud_event_attributes,
                 event_source: format!("aio://{}", endpoint.name),
             },
-            qos: mqtt.qos,
+            qos: mqtt_qos(mqtt.qos),
         }
     }
 

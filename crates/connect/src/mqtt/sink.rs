@@ -10,7 +10,6 @@ use std::time::Instant;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tidegate_core::{Record, Rejected, Sink, WriteError};
-use tidegate_model::endpoint::Qos;
 use tidegate_mqtt::client::Event;
 use tidegate_mqtt::{Delivered, Outgoing, PublishParts, QoS, ReasonCode, Sent};
 use tokio::sync::{mpsc, oneshot};
@@ -52,17 +51,17 @@ impl MqttSink {
     fn submit(
         &self,
         records: &[Record],
-    ) -> Result<(Arc<Link>, oneshot::Receiver<Result<(), WriteError>>), WriteError> {
+        reply: oneshot::Sender<Result<(), WriteError>>,
+    ) -> Result<Arc<Link>, WriteError> {
         let now = client::now();
         let mut rejected = Vec::new();
         let messages = records.iter().enumerate();
         let messages = messages
             .map(|(i, record)| self.rules.prepare(i, record, now).map_err(|r| rejected.push(r)).ok())
             .collect();
-        let (reply, answer) = oneshot::channel();
         let link = self.link()?;
         match link.writes.try_send(Write { messages, rejected, reply }) {
-            Ok(()) => Ok((link, answer)),
+            Ok(()) => Ok(link),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(self.lost(&link)),
             Err(mpsc::error::TrySendError::Full(_)) => {
                 Err(self.error(Failure::Connection(format!("more than {WRITES_MAX} writes overlap"))))
@@ -103,7 +102,8 @@ impl Sink for MqttSink {
     }
 
     async fn write(&self, records: &[Record]) -> Result<(), WriteError> {
-        let (link, answer) = self.submit(records)?;
+        let (reply, answer) = oneshot::channel();
+        let link = self.submit(records, reply)?;
         match answer.await {
             Ok(result) => result,
             Err(_) => Err(self.lost(&link)),
@@ -128,7 +128,7 @@ impl Sink for MqttSink {
 }
 
 impl Link {
-    fn start(remote: Arc<Remote>, qos: Qos) -> Self {
+    fn start(remote: Arc<Remote>, qos: QoS) -> Self {
         // One more than may overlap: `prepare` is a write, too.
         let (writes, mut submitted) = mpsc::channel(WRITES_MAX + 1);
         let ended = Arc::new(OnceLock::new());
@@ -138,10 +138,7 @@ impl Link {
             if let Err(failure) = serve(&remote, qos, &mut submitted, &mut ledger).await {
                 let _ = end.set(failure.clone());
                 submitted.close();
-                while let Ok(write) = submitted.try_recv() {
-                    ledger.add(write);
-                }
-                ledger.fail(&failure);
+                ledger.fail(&failure, std::iter::from_fn(|| submitted.try_recv().ok()));
             }
         });
         Self { writes, task, ended }
@@ -151,7 +148,7 @@ impl Link {
 /// Connects, and publishes what is submitted until the connection is lost or the sink is gone.
 async fn serve(
     remote: &Arc<Remote>,
-    qos: Qos,
+    qos: QoS,
     submitted: &mut mpsc::Receiver<Write>,
     ledger: &mut Ledger,
 ) -> Result<(), Failure> {
@@ -179,7 +176,7 @@ async fn serve(
 struct Publisher<'a> {
     client: Client<Publication>,
     remote: &'a Remote,
-    qos: Qos,
+    qos: QoS,
     ledger: &'a mut Ledger,
     /// Messages of QoS 0 that are not written to the connection yet.
     unwritten: Vec<Place>,
@@ -203,7 +200,9 @@ impl Publisher<'_> {
 
     fn send(&mut self) {
         let now = client::now();
-        while !self.client.is_congested() && (self.qos == Qos::Zero || self.client.connection().room() > 0) {
+        while !self.client.is_congested()
+            && (self.qos == QoS::AtMostOnce || self.client.connection().room() > 0)
+        {
             let Some((place, record)) = self.ledger.next() else { return };
             if record.remaining_expiry(now).is_err() {
                 self.ledger.rejected(place, expired(place.index));
@@ -241,7 +240,7 @@ impl Publisher<'_> {
 struct Publication {
     place: Place,
     record: Record,
-    qos: Qos,
+    qos: QoS,
 }
 
 impl Outgoing for Publication {
@@ -249,10 +248,7 @@ impl Outgoing for Publication {
         let Record { topic, payload, properties, retain, .. } = &self.record;
         PublishParts {
             dup: false,
-            qos: match self.qos {
-                Qos::Zero => QoS::AtMostOnce,
-                Qos::One => QoS::AtLeastOnce,
-            },
+            qos: self.qos,
             retain: *retain,
             topic,
             packet_id: None,

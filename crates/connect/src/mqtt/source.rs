@@ -11,18 +11,16 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tidegate_core::{Ack, Batch, Record, Source, SourceError};
-use tidegate_model::endpoint::Qos;
 use tidegate_model::topic::TopicFilter;
 use tidegate_mqtt::client::Event;
 use tidegate_mqtt::flow::Receipt;
-use tidegate_mqtt::{
-    Outgoing, Publish, PublishParts, QoS, ReasonCode, RetainHandling, SubAck, Subscription, topic,
-};
+use tidegate_mqtt::{Outgoing, Publish, PublishParts, QoS, ReasonCode, RetainHandling, SubAck, Subscription};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 use super::client::{self, Client};
-use super::{Remote, share_group, verdict};
+use super::subscriptions::Subscriptions;
+use super::{Remote, verdict};
 use crate::failure::Failure;
 
 /// How many messages of QoS 0 wait for a data flow that is busy.
@@ -51,7 +49,7 @@ pub(super) struct MqttSource {
 
 impl MqttSource {
     /// Connects and subscribes.
-    pub(super) async fn open(remote: Remote, filters: &[TopicFilter], qos: Qos) -> Result<Self, SourceError> {
+    pub(super) async fn open(remote: Remote, filters: &[TopicFilter], qos: QoS) -> Result<Self, SourceError> {
         let endpoint = remote.endpoint.name.to_string();
         let inflight_max = usize::from(remote.mqtt.inflight_max);
         let queue = Arc::new(Queue::default());
@@ -68,8 +66,8 @@ impl MqttSource {
             unacked: VecDeque::new(),
             first_unacked: 0,
             unacked_max: match qos {
-                Qos::Zero => QOS_0_QUEUE_MAX,
-                Qos::One => inflight_max,
+                QoS::AtMostOnce => QOS_0_QUEUE_MAX,
+                _ => inflight_max,
             },
         })
     }
@@ -182,8 +180,8 @@ struct Subscriber {
     client: Client<Nothing>,
     queue: Arc<Queue>,
     arrived: Vec<(Record, Option<Receipt>)>,
-    /// What the data flow wants, where the session may hold subscriptions of an earlier version of it.
-    wanted: Option<Vec<String>>,
+    subscriptions: Subscriptions,
+    session_present: bool,
 }
 
 /// A source publishes nothing.
@@ -199,7 +197,7 @@ impl Subscriber {
     async fn open(
         remote: Arc<Remote>,
         filters: &[TopicFilter],
-        qos: Qos,
+        qos: QoS,
         queue: Arc<Queue>,
     ) -> Result<Self, Failure> {
         let mut connect = remote.connect_packet();
@@ -207,9 +205,14 @@ impl Subscriber {
         connect.session_expiry = u32::try_from(remote.mqtt.session_expiry.as_secs()).unwrap_or(u32::MAX);
         connect.user_properties.extend(remote.persistence_properties());
         let (client, connack) = Client::connect(&remote, connect).await?;
-        let wanted = connack.session_present.then(|| filters.iter().map(|f| f.filter().to_owned()).collect());
-        let mut this = Self { client, queue, arrived: Vec::new(), wanted };
-        let subscribed = tokio::time::timeout(SUBSCRIBE_TIMEOUT, this.subscribe(&remote, filters, qos));
+        let mut this = Self {
+            client,
+            queue,
+            arrived: Vec::new(),
+            subscriptions: Subscriptions::new(filters, &remote.context.flow),
+            session_present: connack.session_present,
+        };
+        let subscribed = tokio::time::timeout(SUBSCRIBE_TIMEOUT, this.subscribe(&remote, qos));
         let result = subscribed.await.unwrap_or_else(|_| {
             Err(Failure::Connection(format!("{} does not answer the subscription", remote.address)))
         });
@@ -222,37 +225,27 @@ impl Subscriber {
         }
     }
 
-    async fn subscribe(&mut self, remote: &Remote, filters: &[TopicFilter], qos: Qos) -> Result<(), Failure> {
-        let flow = &remote.context.flow;
-        let shared: Vec<_> = filters.iter().map(|f| f.shared_in(&share_group(flow))).collect();
-        let (wanted, other) =
-            if flow.instance_count > 1 { (&shared[..], filters) } else { (filters, &shared[..]) };
+    async fn subscribe(&mut self, remote: &Remote, qos: QoS) -> Result<(), Failure> {
         let refused = |filter: &TopicFilter, reason, words| {
             verdict::subscribe_refused(&remote.address, &filter.to_string(), reason, words)
         };
+        let Subscriptions { wanted, outdated } = &self.subscriptions;
         let subscriptions = wanted.iter().map(|filter| subscription(filter, qos)).collect();
         let connection = self.client.connection();
         connection
             .subscribe(subscriptions, None, remote.persistence_properties())
             .map_err(|reason| refused(&wanted[0], reason, None))?;
-        if self.wanted.is_some() {
-            // The profile may have had another `instanceCount` when the session was made.
-            let old = other
-                .iter()
-                .filter(|f| !wanted.contains(f))
-                .map(|f| f.to_string().into())
-                .collect::<Vec<_>>();
-            if !old.is_empty() {
-                let _ = connection.unsubscribe(old);
-            }
+        if self.session_present && !outdated.is_empty() {
+            // If this can't be sent, these subscriptions stay until the next time.
+            let _ = connection.unsubscribe(outdated.iter().map(|f| f.to_string().into()).collect());
         }
         loop {
             if let Some(suback) = self.receive()? {
-                for (filter, reason) in wanted.iter().zip(suback.reasons) {
+                for (filter, reason) in self.subscriptions.wanted.iter().zip(suback.reasons) {
                     if reason.is_failure() {
                         return Err(refused(filter, reason, suback.reason_string.as_deref()));
                     }
-                    if qos == Qos::One && reason == ReasonCode::Success {
+                    if qos > QoS::AtMostOnce && reason == ReasonCode::Success {
                         tracing::warn!(%filter, "the server grants QoS 0 only: messages may get lost");
                     }
                 }
@@ -288,7 +281,7 @@ impl Subscriber {
     }
 
     fn is_wanted(&self, publish: &Publish) -> bool {
-        self.wanted.as_ref().is_none_or(|all| all.iter().any(|filter| topic::matches(filter, &publish.topic)))
+        !self.session_present || self.subscriptions.matches(&publish.topic)
     }
 
     /// Serves the connection until it is lost, or until nobody sends receipts any more.
@@ -313,11 +306,7 @@ impl Subscriber {
     }
 }
 
-fn subscription(filter: &TopicFilter, qos: Qos) -> Subscription {
-    let qos = match qos {
-        Qos::Zero => QoS::AtMostOnce,
-        Qos::One => QoS::AtLeastOnce,
-    };
+fn subscription(filter: &TopicFilter, qos: QoS) -> Subscription {
     Subscription {
         // `retain: Keep` passes on the flag as the publisher set it.
         retain_as_published: true,

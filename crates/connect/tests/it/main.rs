@@ -1,4 +1,7 @@
 //! Sources and sinks against real brokers and scripted ones.
 
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+mod conformance;
 mod mosquitto;
 mod support;

@@ -6,17 +6,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tidegate_connect::{Context, Credentials, FlowIdentity, Identity, LocalBroker, Token, Tokens};
-use tidegate_core::{Record, Secret, Sink, Source, SourceError};
+use tidegate_core::{Properties, PropertiesBuilder, Property, Record, Secret, Sink, Source, SourceError};
 use tidegate_model::endpoint::{
-    Authentication, CloudEventAttributes, Endpoint, Mqtt, MqttHost, MqttProtocol, Qos, Settings, Tls,
+    Authentication, CloudEventAttributes, Endpoint, HostType, Mqtt, MqttHost, MqttProtocol, Qos, Settings,
+    Tls,
 };
 use tidegate_model::names::{HostPort, ResourceName};
-use tidegate_model::plan::{DataDestination, DataSources, DestinationSpec, HeaderAction, SourceSpec};
+use tidegate_model::plan::{DataDestination, DataSources, DestinationSpec, SourceSpec};
 use tidegate_model::topic::{TopicFilter, TopicTemplate};
 
 /// Nothing a test waits for takes this long, unless it never comes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for something that must come.
 pub(crate) async fn soon<F: Future>(what: F) -> F::Output {
@@ -44,31 +46,16 @@ pub(crate) fn address(host: &str, port: u16) -> HostPort {
     HostPort::parse(&format!("{host}:{port}")).unwrap()
 }
 
-pub(crate) fn endpoint(mqtt: Mqtt) -> Arc<Endpoint> {
-    Arc::new(Endpoint {
-        name: ResourceName::parse("peer").unwrap(),
-        namespace: "ns".into(),
-        host_type: None,
-        settings: Settings::Mqtt(mqtt),
-    })
-}
-
-pub(crate) fn source_spec(mqtt: Mqtt, filters: &[&str]) -> SourceSpec {
-    let filters = filters.iter().map(|f| TopicFilter::parse(f).unwrap()).collect();
-    let data_sources = DataSources::Mqtt { filters, qos: mqtt.qos };
-    SourceSpec { endpoint: endpoint(mqtt), data_sources }
-}
-
-pub(crate) fn destination_spec(mqtt: Mqtt, topic: &str, headers: Vec<HeaderAction>) -> DestinationSpec {
-    let data_destination = DataDestination::Topic(TopicTemplate::parse(topic).unwrap());
-    DestinationSpec { endpoint: endpoint(mqtt), data_destination, headers }
+pub(crate) fn endpoint(mqtt: Mqtt, host_type: Option<HostType>) -> Arc<Endpoint> {
+    let (name, namespace) = (ResourceName::parse("peer").unwrap(), "ns".into());
+    Arc::new(Endpoint { name, namespace, host_type, settings: Settings::Mqtt(mqtt) })
 }
 
 /// Secrets by `name/key`, ConfigMaps by name.
 #[derive(Default)]
 pub(crate) struct Given {
-    pub(crate) secrets: HashMap<String, String>,
-    pub(crate) config_maps: HashMap<String, Vec<String>>,
+    secrets: HashMap<String, String>,
+    config_maps: HashMap<String, Vec<String>>,
 }
 
 impl Given {
@@ -84,11 +71,13 @@ impl Given {
 }
 
 impl Credentials for Given {
-    fn secret(&self, _: &str, name: &str, key: &str) -> Option<Secret<Vec<u8>>> {
+    fn secret(&self, namespace: &str, name: &str, key: &str) -> Option<Secret<Vec<u8>>> {
+        assert_eq!(namespace, "ns");
         self.secrets.get(&format!("{name}/{key}")).map(|value| Secret::new(value.clone().into_bytes()))
     }
 
-    fn config_map(&self, _: &str, name: &str) -> Option<Vec<String>> {
+    fn config_map(&self, namespace: &str, name: &str) -> Option<Vec<String>> {
+        assert_eq!(namespace, "ns");
         self.config_maps.get(name).cloned()
     }
 }
@@ -119,30 +108,60 @@ pub(crate) fn context() -> Context {
     }
 }
 
-/// The context of another data flow.
-pub(crate) fn flow(dataflow: &str) -> Context {
-    let mut context = context();
+/// The same for another data flow.
+pub(crate) fn of_flow(context: &Context, dataflow: &str) -> Context {
+    let mut context = context.clone();
     context.flow.dataflow = dataflow.into();
     context
 }
 
-pub(crate) async fn open_source(mqtt: Mqtt, filters: &[&str]) -> Box<dyn Source> {
-    soon(tidegate_connect::open_source(&source_spec(mqtt, filters), &context())).await.unwrap()
+/// The same for one of several instances.
+pub(crate) fn of_instance(context: &Context, instance_index: u32, instance_count: u32) -> Context {
+    let mut context = context.clone();
+    context.flow = FlowIdentity { instance_index, instance_count, ..context.flow };
+    context
 }
 
-pub(crate) async fn source_error(mqtt: Mqtt, context: &Context) -> SourceError {
-    match soon(tidegate_connect::open_source(&source_spec(mqtt, &["#"]), context)).await {
+pub(crate) async fn try_open_source(
+    context: &Context,
+    endpoint: Arc<Endpoint>,
+    filters: &[&str],
+) -> Result<Box<dyn Source>, SourceError> {
+    let Settings::Mqtt(Mqtt { qos, .. }) = endpoint.settings else { panic!("an MQTT endpoint") };
+    let filters = filters.iter().map(|f| TopicFilter::parse(f).unwrap()).collect();
+    let spec = SourceSpec { endpoint, data_sources: DataSources::Mqtt { filters, qos } };
+    soon(tidegate_connect::open_source(&spec, context)).await
+}
+
+pub(crate) async fn open_source(context: &Context, mqtt: &Mqtt, filters: &[&str]) -> Box<dyn Source> {
+    try_open_source(context, endpoint(mqtt.clone(), None), filters).await.unwrap()
+}
+
+pub(crate) async fn source_error(context: &Context, mqtt: &Mqtt) -> SourceError {
+    match try_open_source(context, endpoint(mqtt.clone(), None), &["in"]).await {
         Ok(_) => panic!("the source opens"),
         Err(error) => error,
     }
 }
 
-pub(crate) async fn open_sink(mqtt: Mqtt, topic: &str) -> Box<dyn Sink> {
-    tidegate_connect::open_sink(&destination_spec(mqtt, topic, vec![]), &context()).await.unwrap()
+pub(crate) async fn open_sink(context: &Context, mqtt: &Mqtt, topic: &str) -> Box<dyn Sink> {
+    let data_destination = DataDestination::Topic(TopicTemplate::parse(topic).unwrap());
+    let spec = DestinationSpec { endpoint: endpoint(mqtt.clone(), None), data_destination, headers: vec![] };
+    tidegate_connect::open_sink(&spec, context).await.unwrap()
 }
 
-pub(crate) fn record(topic: &str, payload: impl Into<bytes::Bytes>) -> Record {
+pub(crate) fn record(topic: &str, payload: impl Into<Bytes>) -> Record {
     Record::new(topic.to_owned(), payload, now())
+}
+
+pub(crate) fn numbered(range: std::ops::Range<usize>) -> Vec<Record> {
+    range.map(|n| record("in", n.to_string())).collect()
+}
+
+pub(crate) fn properties(list: &[Property<'_>]) -> Properties {
+    let mut builder = PropertiesBuilder::default();
+    assert!(list.iter().all(|p| builder.push(*p)));
+    builder.build().unwrap()
 }
 
 pub(crate) fn now() -> Instant {
