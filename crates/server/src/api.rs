@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use serde::Serialize;
+use tidegate_broker::Stats;
 use tidegate_model::endpoint::{Endpoint, MqttHost, Settings};
 use tidegate_model::plan::{DataDestination, DataSources, Plan};
 use tidegate_runtime::FlowReport;
@@ -174,23 +175,57 @@ fn destination(plan: &Plan) -> Destination {
 }
 
 fn peer(endpoint: &Endpoint) -> Peer {
-    let (r#type, address) = match &endpoint.settings {
+    let address = match &endpoint.settings {
         Settings::Mqtt(m) => match &m.host {
-            MqttHost::LocalBroker => ("Mqtt", "aio-broker".to_owned()),
-            MqttHost::Remote { address, path } => {
-                ("Mqtt", format!("{address}{}", path.as_deref().unwrap_or_default()))
-            }
+            MqttHost::LocalBroker => "aio-broker".to_owned(),
+            MqttHost::Remote { address, path } => format!("{address}{}", path.as_deref().unwrap_or_default()),
         },
-        Settings::Kafka(k) => ("Kafka", k.host.to_string()),
-        Settings::DataLakeStorage(s) => ("DataLakeStorage", s.host.clone()),
-        Settings::FabricOneLake(s) => ("FabricOneLake", s.host.clone()),
-        Settings::DataExplorer(s) => ("DataExplorer", s.host.clone()),
-        Settings::LocalStorage(s) => ("LocalStorage", s.volume.clone()),
-        Settings::OpenTelemetry(s) => ("OpenTelemetry", s.host.clone()),
+        Settings::Kafka(k) => k.host.to_string(),
+        Settings::DataLakeStorage(s) => s.host.to_string(),
+        Settings::FabricOneLake(s) => s.host.to_string(),
+        Settings::DataExplorer(s) => s.host.to_string(),
+        Settings::LocalStorage(s) => s.volume.to_string(),
+        Settings::OpenTelemetry(s) => s.host.to_string(),
     };
-    Peer { endpoint: endpoint.name.to_string(), r#type, service_type: endpoint.service_type(), address }
+    Peer {
+        endpoint: endpoint.name.to_string(),
+        r#type: endpoint.settings.endpoint_type().as_str(),
+        service_type: endpoint.service_type(),
+        address,
+    }
 }
 
 pub(crate) fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
+}
+
+/// The local broker in numbers.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Broker {
+    connections: usize,
+    sessions: usize,
+    subscriptions: usize,
+    retained_messages: usize,
+    queued_messages: usize,
+    queued_bytes: usize,
+    messages_received: u64,
+    messages_sent: u64,
+    publishes_refused: u64,
+}
+
+impl Broker {
+    pub(crate) fn of(stats: &Stats) -> Self {
+        Self {
+            connections: stats.connections,
+            sessions: stats.sessions,
+            subscriptions: stats.subscriptions,
+            retained_messages: stats.retained_messages,
+            queued_messages: stats.queued_messages,
+            queued_bytes: stats.queued_bytes,
+            messages_received: stats.counters.messages_received,
+            messages_sent: stats.counters.messages_sent,
+            publishes_refused: stats.counters.publishes_refused,
+        }
+    }
 }

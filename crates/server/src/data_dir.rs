@@ -27,7 +27,9 @@ pub enum DataDirError {
         pid: Option<String>,
     },
     /// It was written by a newer program.
-    #[error("the data directory {path} was written by a newer tidegate ({found}); run that version, or another folder")]
+    #[error(
+        "the data directory {path} was written by a newer tidegate ({found}); run that version, or another folder"
+    )]
     Newer {
         /// The folder.
         path: PathBuf,
@@ -76,8 +78,12 @@ impl DataDir {
         let format = path.join("format");
         match std::fs::read_to_string(&format) {
             Ok(found) if found == FORMAT => {}
-            Ok(found) => return Err(DataDirError::Newer { path: path.into(), found: found.trim().to_owned() }),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => std::fs::write(&format, FORMAT).map_err(io)?,
+            Ok(found) => {
+                return Err(DataDirError::Newer { path: path.into(), found: found.trim().to_owned() });
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                std::fs::write(&format, FORMAT).map_err(io)?
+            }
             Err(error) => return Err(io(error)),
         }
         Ok(Self { path: path.into(), _lock: lock })

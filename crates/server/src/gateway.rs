@@ -3,19 +3,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use prometheus::Registry;
-use tidegate_broker::{Broker, BrokerConfig, Listener};
-use tidegate_connect::{Credentials, LocalBroker, Tokens};
+use tidegate_broker::{Anonymous, Broker, ListenError, Listener};
+use tidegate_connect::{LocalBroker, MountedTokens};
+use tidegate_model::endpoint::Settings;
 use tidegate_model::names::HostPort;
 use tidegate_model::plan::Plan;
-use tidegate_runtime::{FlowReport, Metrics, Supervisor, SupervisorOptions};
+use tidegate_model::{Catalog, Dataflow, DataflowState};
+use tidegate_runtime::{FlowReport, Metrics, Supervisor, SupervisorOptions, Tap};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::broker_config::broker_config;
 use crate::broker_metrics::BrokerMetrics;
 use crate::connectors::Connections;
-use crate::{DataDir, DataDirError, http};
+use crate::credentials::Vault;
+use crate::{DataDir, DataDirError, http, simulator};
 
 /// What to run, and where.
 pub struct Options {
@@ -25,10 +28,8 @@ pub struct Options {
     pub http_listen: SocketAddr,
     /// Who answers for the host `aio-broker`.
     pub local_broker: LocalBrokerOptions,
-    /// The values behind `secretRef` and the like.
-    pub credentials: Arc<dyn Credentials>,
-    /// Service account and managed identity tokens.
-    pub tokens: Arc<dyn Tokens>,
+    /// Secrets as files, `DIR/<secret>/<key>`, beside those among the resources.
+    pub secrets_dir: Option<PathBuf>,
     /// How long a flow that is stopped waits for its writes.
     pub drain_max: Duration,
 }
@@ -37,10 +38,10 @@ pub struct Options {
 pub enum LocalBrokerOptions {
     /// A broker in this process.
     Embedded {
-        /// Who may come, and the limits.
-        config: BrokerConfig,
-        /// Where it listens.
+        /// Where it listens, beside the listeners of the `Broker` resource.
         listeners: Vec<Listener>,
+        /// Whether clients without credentials may come from other machines too.
+        allow_anonymous: bool,
     },
     /// Another broker.
     Remote {
@@ -68,20 +69,63 @@ pub struct Idle {
     pub plan: Option<Arc<Plan>>,
 }
 
+impl Idle {
+    /// Why a data flow does not run, if it does not.
+    fn of(flow: &Dataflow) -> Option<Self> {
+        let (plan, message) = match &flow.state {
+            DataflowState::Disabled => (None, "it is disabled: `mode: Disabled`".to_owned()),
+            DataflowState::Invalid => (None, "it has errors: see `tidegate check`".to_owned()),
+            DataflowState::Enabled(plan) => (Some(plan.clone()), cannot_run(plan)?),
+        };
+        Some(Self {
+            namespace: flow.namespace.clone(),
+            name: flow.name.to_string(),
+            profile: flow.profile.to_string(),
+            disabled: matches!(flow.state, DataflowState::Disabled),
+            message,
+            plan,
+        })
+    }
+}
+
+/// What of a plan this version can't run. A flow never runs in part.
+fn cannot_run(plan: &Plan) -> Option<String> {
+    let is_mqtt = |settings: &Settings| matches!(settings, Settings::Mqtt(_));
+    if plan.transform.is_some() {
+        Some("transformations don't run in this version".into())
+    } else if !is_mqtt(&plan.source.endpoint.settings) {
+        Some(format!(
+            "a source of type {} does not run in this version",
+            plan.source.endpoint.settings.endpoint_type().as_str()
+        ))
+    } else if !is_mqtt(&plan.destination.endpoint.settings) {
+        let r#type = plan.destination.endpoint.settings.endpoint_type().as_str();
+        Some(format!("a destination of type {type} does not run in this version"))
+    } else {
+        None
+    }
+}
+
 /// Why an instance can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The data directory.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
-    /// A listener.
+    /// The API's listener.
     #[error("can't listen on {address}: {error}")]
-    Listen {
-        /// What was to be listened on.
-        address: String,
-        /// What the system, or the broker's rules, say.
+    Http {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// Why not.
         error: std::io::Error,
     },
+    /// A listener of the local broker.
+    #[error(transparent)]
+    Mqtt(#[from] ListenError),
+    /// The `Broker` resource needs something that is not there.
+    #[error("{0}")]
+    Broker(String),
 }
 
 /// One running instance.
@@ -97,7 +141,7 @@ pub struct Gateway {
 /// What requests need.
 pub(crate) struct Shared {
     pub(crate) supervisor: Supervisor,
-    pub(crate) idle: Mutex<Vec<Idle>>,
+    pub(crate) idle: Vec<Idle>,
     pub(crate) stopping: CancellationToken,
     broker: Option<Broker>,
     broker_metrics: BrokerMetrics,
@@ -109,21 +153,27 @@ impl Gateway {
     ///
     /// # Errors
     /// [`StartError`]: the folder, or a listener. A destination or source that is down is none.
-    pub async fn start(options: Options, plans: &[Arc<Plan>], idle: Vec<Idle>) -> Result<Self, StartError> {
+    pub async fn start(options: Options, catalog: Arc<Catalog>) -> Result<Self, StartError> {
         let data_dir = DataDir::open(&options.data_dir)?;
-        let listen = |address: &dyn std::fmt::Display| {
-            let address = address.to_string();
-            move |error| StartError::Listen { address, error }
-        };
-        let http = TcpListener::bind(options.http_listen).await.map_err(listen(&options.http_listen))?;
-        let http_address = http.local_addr().map_err(listen(&options.http_listen))?;
+        let address = options.http_listen;
+        let http = TcpListener::bind(address).await.map_err(|error| StartError::Http { address, error })?;
+        let http_address = http.local_addr().map_err(|error| StartError::Http { address, error })?;
+        let credentials = Arc::new(Vault { catalog: catalog.clone(), secrets_dir: options.secrets_dir });
+        let stopping = CancellationToken::new();
         let mut mqtt_addresses = Vec::new();
         let (broker, local_broker) = match options.local_broker {
-            LocalBrokerOptions::Embedded { config, listeners } => {
+            LocalBrokerOptions::Embedded { listeners, allow_anonymous } => {
+                let (mut config, more) =
+                    broker_config(&catalog, &*credentials).map_err(StartError::Broker)?;
+                if allow_anonymous {
+                    config.authentication.anonymous = Anonymous::Allowed;
+                }
                 let broker = Broker::new(config);
-                for listener in listeners {
-                    let address = listener.address;
-                    mqtt_addresses.push(broker.listen(listener).await.map_err(listen(&address))?);
+                for listener in listeners.into_iter().chain(more) {
+                    mqtt_addresses.push(broker.listen(listener)?);
+                }
+                for simulator in catalog.simulators() {
+                    tokio::spawn(simulator::run(simulator.clone(), broker.clone(), stopping.clone()));
                 }
                 (Some(broker.clone()), LocalBroker::Embedded(broker))
             }
@@ -132,19 +182,15 @@ impl Gateway {
         let registry = Registry::new();
         let broker_metrics = BrokerMetrics::new(&registry);
         let connections =
-            Connections { local_broker, credentials: options.credentials, tokens: options.tokens };
+            Connections { local_broker, credentials, tokens: Arc::new(MountedTokens::default()) };
         let supervisor = Supervisor::new(
             Arc::new(connections),
             Metrics::new(registry),
             SupervisorOptions { drain_max: options.drain_max, ..SupervisorOptions::default() },
         );
-        let shared = Arc::new(Shared {
-            supervisor,
-            idle: Mutex::new(idle),
-            stopping: CancellationToken::new(),
-            broker,
-            broker_metrics,
-        });
+        let idle: Vec<Idle> = catalog.dataflows().iter().filter_map(Idle::of).collect();
+        let plans: Vec<_> = catalog.plans().into_iter().filter(|plan| cannot_run(plan).is_none()).collect();
+        let shared = Arc::new(Shared { supervisor, idle, stopping, broker, broker_metrics });
         let service = http::router(shared.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let stopping = shared.stopping.clone();
         let http_server = tokio::spawn(async move {
@@ -153,7 +199,7 @@ impl Gateway {
                 tracing::error!(%error, "the API has stopped");
             }
         });
-        shared.supervisor.apply(plans).await;
+        shared.supervisor.apply(&plans).await;
         Ok(Self { shared, http_address, mqtt_addresses, http_server, _data_dir: data_dir })
     }
 
@@ -175,6 +221,16 @@ impl Gateway {
     /// Every flow that runs.
     pub fn report(&self) -> Vec<FlowReport> {
         self.shared.supervisor.report()
+    }
+
+    /// Every flow that does not.
+    pub fn idle(&self) -> &[Idle] {
+        &self.shared.idle
+    }
+
+    /// Where the messages of a flow can be watched.
+    pub fn tap(&self, namespace: &str, name: &str) -> Tap {
+        self.shared.supervisor.tap(namespace, name)
     }
 
     /// Drains the flows, then closes the listeners.
@@ -208,9 +264,13 @@ impl Shared {
 
     /// The namespace of the flow of that name.
     pub(crate) fn find_flow(&self, namespace: Option<&str>, name: &str) -> Result<String, String> {
-        let mut found: Vec<String> = self.supervisor.report().iter().map(|r| (&r.plan.namespace, r.plan.name.as_str()))
+        let mut found: Vec<String> = self
+            .supervisor
+            .report()
+            .iter()
+            .map(|r| (&r.plan.namespace, r.plan.name.as_str()))
             .map(|(ns, n)| (ns.clone(), n.to_owned()))
-            .chain(self.idle.lock().iter().map(|i| (i.namespace.clone(), i.name.clone())))
+            .chain(self.idle.iter().map(|i| (i.namespace.clone(), i.name.clone())))
             .filter(|(ns, n)| n == name && namespace.is_none_or(|wanted| wanted == ns))
             .map(|(ns, _)| ns)
             .collect();

@@ -20,7 +20,7 @@ use tidegate_runtime::{Stage, Tapped};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::api::{Dataflow, Dataflows, Error, rfc3339};
+use crate::api::{Broker, Dataflow, Dataflows, Error, rfc3339};
 use crate::gateway::Shared;
 use crate::message::Message;
 
@@ -53,9 +53,8 @@ async fn local_only(ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request
         host == "localhost"
             || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
     };
-    let local = |name| {
-        headers.get(name).is_none_or(|value: &header::HeaderValue| value.to_str().is_ok_and(host_of))
-    };
+    let local =
+        |name| headers.get(name).is_none_or(|value: &header::HeaderValue| value.to_str().is_ok_and(host_of));
     if peer.ip().to_canonical().is_loopback() && local(header::HOST) && local(header::ORIGIN) {
         next.run(request).await
     } else {
@@ -66,14 +65,15 @@ async fn local_only(ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request
 
 async fn dataflows(State(shared): State<Arc<Shared>>) -> Json<Dataflows> {
     let mut dataflows: Vec<_> = shared.supervisor.report().iter().map(Dataflow::running).collect();
-    dataflows.extend(shared.idle.lock().iter().map(Dataflow::idle));
+    dataflows.extend(shared.idle.iter().map(Dataflow::idle));
     Json(Dataflows { dataflows })
 }
 
 async fn broker(State(shared): State<Arc<Shared>>) -> Response {
-    match shared.broker_stats() {
-        Some(stats) => Json(stats).into_response(),
-        None => (StatusCode::NOT_FOUND, Json(Error::new("the local broker is not in this process"))).into_response(),
+    match shared.broker() {
+        Some(broker) => Json(Broker::of(&broker.stats())).into_response(),
+        None => (StatusCode::NOT_FOUND, Json(Error::new("the local broker is not in this process")))
+            .into_response(),
     }
 }
 
@@ -153,6 +153,7 @@ fn line(seen: &Tapped) -> String {
         Stage::Destination => "destination",
     };
     let received = SystemTime::now() - seen.record.received_at.elapsed();
-    let message = Message { stage: Some(stage), timestamp: Some(rfc3339(received)), ..Message::of(&seen.record) };
+    let message =
+        Message { stage: Some(stage), timestamp: Some(rfc3339(received)), ..Message::of(&seen.record) };
     serde_json::to_string(&message).expect("a message has string keys only")
 }

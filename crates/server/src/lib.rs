@@ -3,11 +3,16 @@
 //! It prints nothing and reads no resource files: it is given a catalog and says through the API how it is.
 
 mod api;
+mod broker_config;
+mod broker_metrics;
 mod connectors;
+mod credentials;
 mod data_dir;
 mod gateway;
 mod http;
 mod message;
+mod simulator;
 
 pub use data_dir::{DataDir, DataDirError};
-pub use gateway::{Gateway, LocalBrokerOptions, Options, StartError};
+pub use gateway::{Gateway, Idle, LocalBrokerOptions, Options, StartError};
+pub use simulator::Thermostat;

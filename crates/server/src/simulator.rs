@@ -2,6 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use tidegate_broker::{Broker, LinkError, LinkOptions, Message};
+use tidegate_core::{PropertiesBuilder, Property};
+use tidegate_model::simulator::Simulator;
+use tokio_util::sync::CancellationToken;
+
 use crate::api::rfc3339;
 
 /// A thermostat whose temperature wanders, in the shape in which AIO's OPC UA connector publishes an asset: a member
@@ -38,15 +43,34 @@ impl Thermostat {
     }
 }
 
-/// A simulator as written down: what it publishes where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Simulator {
-    /// The topic on the local broker.
-    pub topic: String,
-    /// Between two messages.
-    pub interval: Duration,
-    /// Where the values come from.
-    pub seed: u64,
+/// Publishes to the local broker until told to stop.
+pub(crate) async fn run(simulator: Simulator, broker: Broker, stopping: CancellationToken) {
+    let options = LinkOptions {
+        clean_start: true,
+        session_expiry: Some(Duration::ZERO),
+        ..LinkOptions::new(format!("simulator-{}", simulator.name))
+    };
+    let publish = async {
+        let link = broker.attach(options).await?;
+        let mut thermostat = Thermostat::new(simulator.seed);
+        let mut content_type = PropertiesBuilder::default();
+        content_type.push(Property::ContentType("application/json"));
+        let properties = content_type.build().expect("one property, once");
+        let mut ticks = tokio::time::interval(simulator.interval);
+        loop {
+            ticks.tick().await;
+            let payload = thermostat.next(SystemTime::now());
+            let message =
+                Message { properties: properties.clone(), ..Message::new(simulator.topic.as_str(), payload) };
+            link.publish(&[message]).await?;
+        }
+    };
+    let ended: Option<Result<(), LinkError>> = stopping.run_until_cancelled(publish).await;
+    if let Some(Err(error)) = ended
+        && error != LinkError::Closed
+    {
+        tracing::warn!(simulator = %simulator.name, %error, "the simulator has stopped");
+    }
 }
 
 #[cfg(test)]
