@@ -132,6 +132,21 @@ impl Expr {
     }
 }
 
+impl Expr {
+    /// The part that stands there.
+    pub(crate) fn at(&self, range: &Range<usize>) -> Option<&Expr> {
+        if self.range == *range {
+            return Some(self);
+        }
+        match &self.kind {
+            ExprKind::Literal(_) | ExprKind::Input(_) => None,
+            ExprKind::Unary(_, operand) => operand.at(range),
+            ExprKind::Binary(_, left, right) => left.at(range).or_else(|| right.at(range)),
+            ExprKind::Call(_, parts) | ExprKind::Tuple(parts) => parts.iter().find_map(|part| part.at(range)),
+        }
+    }
+}
+
 impl PartialEq for Expr {
     fn eq(&self, other: &Self) -> bool {
         self.kind == other.kind
@@ -148,7 +163,7 @@ impl fmt::Display for Expr {
 /// A formula as text, its inputs called by their names as far as there are names.
 pub(crate) struct Shown<'a> {
     pub(crate) expr: &'a Expr,
-    pub(crate) names: &'a [&'a str],
+    pub(crate) names: &'a [String],
 }
 
 impl Shown<'_> {

@@ -3,7 +3,8 @@
 use crate::check::{Env, Role, compile};
 use crate::complaint::{SyntaxError, Warning, nearest};
 use crate::input::{Host, Input, Output, parse_input, parse_output};
-use crate::path::{Path, Segment};
+use crate::order;
+use crate::path::Path;
 use crate::program::Program;
 use crate::rules::{DatasetRule, FilterRule, Finding, MapRule, Part, Rules, Stage};
 use crate::transform::{DatasetMatch, Filter, Map, Root, Source};
@@ -27,8 +28,10 @@ pub(crate) fn compile_rules(rules: &Rules, host: Host) -> Compiled {
     let datasets = compiler.each(Stage::Datasets, &rules.datasets, Compiler::dataset);
     let filters = compiler.each(Stage::Filter, &rules.filters, Compiler::filter);
     let maps = compiler.each(Stage::Map, &rules.maps, Compiler::map);
-    if maps.len() == rules.maps.len() {
-        compiler.order_of_maps(&maps);
+    if let Some(maps) = maps.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() {
+        order::check_order(&maps, host, |rule, part, warning| {
+            compiler.findings.push(Finding::warning(Stage::Map, rule, part, warning));
+        });
     }
     compiler.findings.sort_by_key(|f| (f.stage, f.rule));
     Compiled {
@@ -307,38 +310,6 @@ impl Compiler {
         };
         self.warn(part, Warning { range: whole, message: message.into(), help });
     }
-
-    /// What shows only when rules are seen together.
-    fn order_of_maps(&mut self, maps: &[Option<Map>]) {
-        self.stage = Stage::Map;
-        for (i, map) in maps.iter().enumerate() {
-            let Some(map) = map else { return };
-            self.rule = i;
-            if self.host == Host::Graph && i > 0 && map.has_wildcard() && map.output != Output::Remove {
-                let warning =
-                    Warning::new(0..0, "a rule with `*` that is not the first may be refused by AIO");
-                self.warn(
-                    Part::Rule,
-                    warning.help("one page of its documentation wants it first, others show it anywhere"),
-                );
-            }
-            if map.output == Output::Remove {
-                let earlier =
-                    maps[..i].iter().flatten().filter(|m| m.has_wildcard() && m.output != Output::Remove);
-                let earlier: Vec<_> = earlier.flat_map(|m| &m.inputs).filter(|s| s.has_wildcard()).collect();
-                for (input, source) in map.inputs.iter().enumerate() {
-                    if !earlier.iter().any(|general| may_cover(general, source)) {
-                        let warning =
-                            Warning::new(0..0, format!("`{}` is not removed from anything", source.path));
-                        self.warn(
-                            Part::Input(input),
-                            warning.help("only what earlier rules with `*` copy can be left out; put this rule after them"),
-                        );
-                    }
-                }
-            }
-        }
-    }
 }
 
 impl Stage {
@@ -349,13 +320,4 @@ impl Stage {
             Stage::Map => "map",
         }
     }
-}
-
-/// Whether a path with `*` may match a field that is, or lies within, what another path names.
-fn may_cover(general: &Source, special: &Source) -> bool {
-    let (Some(a), Some(b)) = (general.path.fields(), special.path.fields()) else { return false };
-    // what a `*` matches is not known before there is a message
-    let known =
-        a.segments().iter().zip(b.segments()).take_while(|(a, b)| ![a, b].contains(&&&Segment::Wildcard));
-    general.root == special.root && known.into_iter().all(|(a, b)| a == b)
 }

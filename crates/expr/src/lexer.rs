@@ -53,20 +53,24 @@ const OPERATORS: [(&str, BinaryOp, Option<&str>); 21] = [
     ("^", BinaryOp::Power, None),
 ];
 
+/// How many mistakes are worth reporting in one formula.
+const ERRORS_MAX: usize = 20;
+
 pub(crate) fn lex(text: &str) -> Lexed<'_> {
     let mut lexer = Lexer { text, at: 0, out: Lexed::default() };
-    while lexer.step() {}
+    while lexer.out.errors.len() < ERRORS_MAX && lexer.step() {}
     lexer.out
 }
 
 /// The literal that the whole text is, if it is one: a number, `true`, `false` or a text in double quotes.
 pub(crate) fn single_literal(text: &str) -> Option<Literal> {
-    let lexed = lex(text);
-    match lexed.tokens.as_slice() {
-        [(Token::Literal(literal), range)]
-            if *range == (0..text.len()) && lexed.errors.is_empty() && lexed.warnings.is_empty() =>
-        {
-            Some(literal.clone())
+    let mut lexer = Lexer { text, at: 0, out: Lexed::default() };
+    lexer.step();
+    let Lexed { mut tokens, errors, warnings } = lexer.out;
+    match tokens.pop()? {
+        (Token::Literal(literal), range) => {
+            let whole = range == (0..text.len()) && errors.is_empty() && warnings.is_empty();
+            whole.then_some(literal)
         }
         _ => None,
     }

@@ -4,6 +4,28 @@
 //! [`Program`]), and [`Rules`] put the two together. [`Transform::compile`] reads and checks rules; a [`Transformer`]
 //! applies them to messages. Complaints are byte ranges of the text that was given: this crate knows no files, does
 //! no I/O, and panics on no input.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use tidegate_expr::{MapRule, Message, Outcome, Rules, Semantics, Transform, Transformer};
+//!
+//! let fahrenheit = MapRule {
+//!     inputs: vec!["temperature".into()],
+//!     output: "temperature".into(),
+//!     expression: Some("cToF($1)".into()),
+//!     description: None,
+//! };
+//! let copy_all = MapRule { inputs: vec!["*".into()], output: "*".into(), ..MapRule::default() };
+//! let rules = Rules { maps: vec![copy_all, fahrenheit], ..Rules::default() };
+//! let (transform, warnings) = Transform::compile(rules, Semantics::default()).expect("the rules are correct");
+//! assert!(warnings.is_empty());
+//!
+//! let mut transformer = Transformer::new(Arc::new(transform));
+//! let payload = br#"{"temperature": 100, "id": "a"}"#.as_slice().into();
+//! let message = Message { payload: &payload, topic: "plant/a", properties: &Default::default() };
+//! let Outcome::Pass(passed) = transformer.apply(message) else { panic!("nothing filters it") };
+//! assert_eq!(passed.payload, r#"{"id":"a","temperature":212.0}"#);
+//! ```
 
 mod ast;
 mod check;
@@ -17,6 +39,7 @@ mod input;
 mod json;
 mod lexer;
 mod map;
+mod order;
 mod parse;
 mod path;
 mod program;

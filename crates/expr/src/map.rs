@@ -257,17 +257,19 @@ fn apply<'m>(
     if map.output == Output::Remove {
         return Ok(Some(Effect::Removed));
     }
+    let fail = |message: String| Failure::of(Stage::Map, *rule, message);
     if transform.semantics().missing == MissingInput::Error
         && let Some(missing) = inputs.iter().find(|i| i.found.is_missing() && !i.source.has_stand_in())
     {
-        return Err(Failure::of(Stage::Map, *rule, format!("`{}` is missing", missing.path())));
+        return Err(fail(format!("`{}` is missing", missing.path())));
     }
     let node = match &map.program {
         Some(program) => {
             let operands: Vec<_> = inputs.iter().map(|i| i.found.operand).collect();
-            let value =
-                program.eval(&operands).map_err(|e| Failure::in_formula(Stage::Map, *rule, program, &e))?;
-            Node::Computed(value)
+            let value = program.eval(&operands);
+            Node::Computed(
+                value.map_err(|e| Failure::in_formula((Stage::Map, *rule), program, &map.inputs, &e))?,
+            )
         }
         None => match inputs.first().map_or(Operand::Missing, |first| first.found.operand) {
             Operand::Missing => return Ok(Some(Effect::Missing)),
@@ -276,35 +278,27 @@ fn apply<'m>(
             Operand::Default(literal) => Node::Computed(literal.value()),
         },
     };
-    let fail = |message: &str| Failure::of(Stage::Map, *rule, message.to_owned());
     match &map.output {
-        Output::Remove => {}
         Output::Field(fields) => {
-            if let Node::Computed(value) = &node {
-                value
-                    .check_finite()
-                    .map_err(|_| fail("the result is infinite or not a number, which JSON can't say"))?;
+            if let Node::Computed(value) = &node
+                && value.check_finite().is_err()
+            {
+                return Err(fail("the result is infinite or not a number, which JSON can't say".into()));
             }
             put(&mut made.members, fields, &resolution.capture, node);
         }
         Output::Metadata(metadata) => {
-            let text = match node {
-                Node::Computed(value) => value,
-                Node::Copy(json) => {
-                    Operand::Json(json).value().map_err(|_| fail("an object can't go beside the payload"))?
-                }
-                Node::Object(_) => Value::Empty,
-            };
-            let text = if text == Value::Empty { None } else { Some(text.to_string()) };
+            let text = node.text().map_err(|message| fail(message.into()))?;
             match metadata {
                 Metadata::Topic => made.topic = text,
                 Metadata::UserProperty(name) | Metadata::Header(name) => {
                     made.properties.retain(|(other, _)| other != name);
                     made.properties.push((name, text));
                 }
-                Metadata::ContentType => {}
+                Metadata::ContentType => unreachable!("no output is read-only"),
             }
         }
+        Output::Remove => unreachable!("it writes nothing"),
     }
     Ok(None)
 }
@@ -358,6 +352,16 @@ impl<'m> Node<'m> {
             Node::Object(members) => members,
             _ => unreachable!("it was just made one"),
         }
+    }
+
+    /// As the value of a property; none for `()`, which removes it.
+    fn text(self) -> Result<Option<String>, &'static str> {
+        let value = match self {
+            Node::Copy(json) => Operand::Json(json).value()?,
+            Node::Computed(value) => value,
+            Node::Object(_) => unreachable!("rules copy or compute, objects are what they are put into"),
+        };
+        Ok(if value == Value::Empty { None } else { Some(value.to_string()) })
     }
 
     fn write(&self, out: &mut Vec<u8>) {

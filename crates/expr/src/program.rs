@@ -1,6 +1,9 @@
 //! A formula that was read and checked.
 
 use std::fmt;
+use std::ops::Range;
+
+use regex::Regex;
 
 use crate::ast::{Expr, Shown};
 
@@ -11,20 +14,26 @@ pub struct Program {
     pub(crate) root: Expr,
     inputs: usize,
     /// The patterns that stand in the formula as texts.
-    patterns: Vec<(String, regex::Regex)>,
+    patterns: Vec<(String, Regex)>,
 }
 
 impl Program {
-    pub(crate) fn new(text: &str, root: Expr, inputs: usize, patterns: Vec<(String, regex::Regex)>) -> Self {
+    pub(crate) fn new(text: &str, root: Expr, inputs: usize, patterns: Vec<(String, Regex)>) -> Self {
         Self { text: text.to_owned(), root, inputs, patterns }
     }
 
     /// The formula with names in place of `$1`, `$2` and so on, for people to read.
-    pub fn with_names<'a>(&'a self, names: &'a [&'a str]) -> impl fmt::Display + 'a {
+    pub fn with_names<'a>(&'a self, names: &'a [String]) -> impl fmt::Display + 'a {
         Shown { expr: &self.root, names }
     }
 
-    pub(crate) fn pattern(&self, pattern: &str) -> Option<&regex::Regex> {
+    /// That part of the formula, with names in place of `$1`, `$2` and so on.
+    pub(crate) fn part<'a>(&'a self, range: &Range<usize>, names: &'a [String]) -> Shown<'a> {
+        Shown { expr: self.root.at(range).unwrap_or(&self.root), names }
+    }
+
+    /// The regular expression of a pattern that stands in the formula.
+    pub(crate) fn pattern(&self, pattern: &str) -> Option<&Regex> {
         self.patterns.iter().find(|(text, _)| text == pattern).map(|(_, regex)| regex)
     }
 

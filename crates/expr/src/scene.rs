@@ -65,12 +65,8 @@ pub(crate) struct Found<'m> {
 impl Found<'_> {
     /// Not there, or null.
     pub(crate) fn is_missing(&self) -> bool {
-        is_missing(self.operand)
+        matches!(self.operand, Operand::Missing | Operand::Json(Json::Null))
     }
-}
-
-fn is_missing(operand: Operand<'_>) -> bool {
-    matches!(operand, Operand::Missing | Operand::Json(Json::Null))
 }
 
 impl<'m> View<'m> {
@@ -115,7 +111,7 @@ impl<'m> View<'m> {
             && let Some(wildcard) = fields.wildcard()
         {
             let (before, after) = (&fields.segments()[..wildcard], &fields.segments()[wildcard + 1..]);
-            if let Some(Json::Object(members)) = follow(root, before) {
+            if let Some(Json::Object(members)) = follow(root, names(before)) {
                 let objects = copies && !after.is_empty();
                 walk(members, after, objects, &mut Vec::new(), &mut captures);
             }
@@ -142,21 +138,24 @@ impl<'m> Scene<'m> {
 impl Fields {
     /// The field of that path, `*` standing for the names it captured.
     pub(crate) fn find<'j>(&self, root: &'j Json<'j>, capture: &[&str]) -> Option<&'j Json<'j>> {
-        self.names(capture).try_fold(root, |json, name| match json {
-            Json::Object(members) => members.get(name),
-            _ => None,
-        })
+        follow(root, self.names(capture))
     }
 }
 
-/// Goes down a path without a wildcard.
-fn follow<'j>(root: &'j Json<'j>, segments: &[Segment]) -> Option<&'j Json<'j>> {
-    segments.iter().try_fold(root, |json, segment| match (json, segment) {
-        (Json::Object(members), Segment::Name(name)) => members.get(name.as_str()),
+/// Goes down the objects.
+fn follow<'j, 'n>(root: &'j Json<'j>, mut names: impl Iterator<Item = &'n str>) -> Option<&'j Json<'j>> {
+    names.try_fold(root, |json, name| match json {
+        Json::Object(members) => members.get(name),
         _ => None,
     })
 }
 
+/// The names of segments without a wildcard among them.
+fn names(segments: &[Segment]) -> impl Iterator<Item = &str> {
+    segments.iter().filter_map(|s| if let Segment::Name(name) = s { Some(name.as_str()) } else { None })
+}
+
+/// Finds what a `*` at these members captures, the path so far included, when `after` follows it.
 fn walk<'m>(
     members: &'m Object<'m>,
     after: &[Segment],
@@ -166,16 +165,14 @@ fn walk<'m>(
 ) {
     for (name, value) in members {
         path.push(name);
-        let inner =
-            if let Json::Object(inner) = value { Some(inner).filter(|i| !i.is_empty()) } else { None };
-        let matches = match follow(value, after) {
+        let matches = match follow(value, names(after)) {
             Some(Json::Object(target)) => objects || target.is_empty(),
             target => target.is_some(),
         };
         if matches {
             captures.push(path.as_slice().into());
         }
-        if let Some(inner) = inner {
+        if let Json::Object(inner) = value {
             walk(inner, after, objects, path, captures);
         }
         path.pop();

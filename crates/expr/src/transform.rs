@@ -1,7 +1,5 @@
 //! Rules, read and checked: what a data flow's transformation is, before there is a message.
 
-use std::fmt::Write;
-
 use tidegate_core::Severity;
 
 use crate::ast::Literal;
@@ -96,7 +94,7 @@ impl Map {
             |source: &Source| matches!(&source.path, Path::Source(f) if all(f)) && !source.has_stand_in();
         self.program.is_none()
             && matches!(&self.output, Output::Field(f) if all(f))
-            && self.inputs.first().is_some_and(from_all)
+            && matches!(self.inputs.as_slice(), [only] if from_all(only))
     }
 }
 
@@ -164,22 +162,15 @@ impl Transform {
             .collect()
     }
 
-    /// What each map rule does, in words: `temperatureF: cToF(temperature)`.
+    /// What each map rule does, in words: `temperatureF: cToF(temperature)`, `without password, token`.
     pub fn maps_in_words(&self) -> Vec<String> {
         self.maps
             .iter()
-            .map(|map| {
-                let value = match (&map.program, map.inputs.first()) {
-                    (Some(program), _) => in_words(program, &map.inputs),
-                    (None, Some(first)) => first.path.to_string(),
-                    (None, None) => "()".into(),
-                };
-                match &map.output {
-                    Output::Remove => map.inputs.iter().fold("without".into(), |mut words: String, input| {
-                        let _ = write!(words, " {}", input.path);
-                        words
-                    }),
-                    output => format!("{output}: {value}"),
+            .map(|map| match (&map.output, &map.program) {
+                (Output::Remove, _) => format!("without {}", names(&map.inputs).join(", ")),
+                (output, Some(program)) => format!("{output}: {}", in_words(program, &map.inputs)),
+                (output, None) => {
+                    format!("{output}: {}", names(&map.inputs).first().map_or("", String::as_str))
                 }
             })
             .collect()
@@ -194,7 +185,10 @@ impl PartialEq for Transform {
 }
 
 fn in_words(program: &Program, inputs: &[Source]) -> String {
-    let names: Vec<_> = inputs.iter().map(|i| i.path.to_string()).collect();
-    let names: Vec<_> = names.iter().map(String::as_str).collect();
-    program.with_names(&names).to_string()
+    program.with_names(&names(inputs)).to_string()
+}
+
+/// What people call the inputs.
+pub(crate) fn names(inputs: &[Source]) -> Vec<String> {
+    inputs.iter().map(|input| input.path.to_string()).collect()
 }

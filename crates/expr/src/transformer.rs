@@ -15,7 +15,7 @@ use crate::map;
 use crate::program::Program;
 use crate::rules::{FilterSemantics, Rules, Stage};
 use crate::scene::{LastValues, Message, Scene, View};
-use crate::transform::{Filter, Transform};
+use crate::transform::{Filter, Source, Transform, names};
 use crate::value::{Operand, Value};
 
 /// A [`Transform`] with its datasets and its memory for `? $last`. Each running data flow has its own.
@@ -81,9 +81,14 @@ impl Failure {
         self
     }
 
-    pub(crate) fn in_formula(stage: Stage, rule: usize, program: &Program, error: &EvalError) -> Self {
-        let part = program.text().get(error.range.clone()).unwrap_or(program.text());
-        Self::of(stage, rule, format!("`{part}`: {}", error.message))
+    pub(crate) fn in_formula(
+        (stage, rule): (Stage, usize),
+        program: &Program,
+        inputs: &[Source],
+        error: &EvalError,
+    ) -> Self {
+        let names = names(inputs);
+        Self::of(stage, rule, format!("`{}`: {}", program.part(&error.range, &names), error.message))
     }
 }
 
@@ -115,7 +120,7 @@ impl Trace<'_> {
 }
 
 impl Transformer {
-    /// Starts without memory. Until a dataset is set, every message fails that needs it.
+    /// Starts without memory. Until all its datasets are set, messages fail.
     pub fn new(transform: Arc<Transform>) -> Self {
         let matchers =
             transform.datasets.iter().map(|d| Err(format!("dataset `{}` was not loaded yet", d.key)));
@@ -253,6 +258,8 @@ fn condition<'m>(
     match filter.program.eval(&operands) {
         Ok(Value::Bool(value)) => Ok(Some(value)),
         Ok(other) => Err(fail(format!("`{}` is {}, not true or false", filter.program.text(), other.kind()))),
-        Err(error) => Err(Failure::in_formula(Stage::Filter, rule, &filter.program, &error)),
+        Err(error) => {
+            Err(Failure::in_formula((Stage::Filter, rule), &filter.program, &filter.inputs, &error))
+        }
     }
 }

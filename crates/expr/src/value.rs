@@ -73,7 +73,7 @@ impl<'a> Value<'a> {
                 .iter()
                 .map(|item| match item {
                     Json::Array(_) | Json::Object(_) => {
-                        Err("an array that holds arrays or objects can be copied, but not stand in a formula")
+                        Err("an array that holds arrays or objects can only be copied, to a field")
                     }
                     item => Self::read(item),
                 })
@@ -81,9 +81,9 @@ impl<'a> Value<'a> {
                 .map(Value::Tuple),
             Json::Null => Ok(Value::Empty),
             Json::Bool(value) => Ok(Value::Bool(*value)),
-            Json::Number(text) => Self::number(text).ok_or("the number is too large for a formula"),
+            Json::Number(text) => Self::number(text).ok_or("the number is beyond the range of 64-bit floats"),
             Json::String(text) => Ok(Value::String(Cow::Borrowed(text))),
-            Json::Object(_) => Err("an object can be copied, but not stand in a formula"),
+            Json::Object(_) => Err("an object can only be copied, to a field"),
         }
     }
 

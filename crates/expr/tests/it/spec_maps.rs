@@ -269,16 +269,45 @@ fn rules_of_the_wrong_shape_are_rejected() {
 }
 
 #[test]
-fn what_removes_nothing_is_a_warning() {
+fn rules_that_undo_each_other_are_a_warning() {
     let warnings = |rules: &[&str]| {
         let (_, findings) =
             tidegate_expr::Transform::compile(map_rules(rules), Semantics::default()).unwrap();
         findings.into_iter().map(|f| (f.rule, f.message)).collect::<Vec<_>>()
     };
-    assert_eq!(warnings(&["* => *", "pin => ∅"]), []);
-    assert_eq!(warnings(&["cfg.* => *", "cfg => ∅"]), []);
-    assert_eq!(warnings(&["pin => ∅", "* => *"]), [(0, "`pin` is not removed from anything".into())]);
-    assert_eq!(warnings(&["cfg.* => *", "pin => ∅"]), [(1, "`pin` is not removed from anything".into())]);
+    for fine in [
+        &["* => *", "pin => ∅"][..],
+        &["cfg.* => *", "cfg => ∅"],
+        &["* => *", "t :: cToF($1) => t"],
+        &["a => x", "b => x"],
+        &["a => x", "b => x.y"],
+        &["a => kind", "* => *"],
+        &["a.b => b", "* => o.*"],
+    ] {
+        assert_eq!(warnings(fine), [], "{fine:?}");
+    }
+    for (rules, rule, message) in [
+        (&["pin => ∅", "* => *"][..], 0, "`pin` is not removed from anything"),
+        (&["cfg.* => *", "pin => ∅"], 1, "`pin` is not removed from anything"),
+        (&["t :: cToF($1) => t", "* => *"], 0, "rule 2 copies the input over what this rule writes"),
+        (
+            &["a => x", "s.t :: $1 * 2 => o.t.v", "s.* => o.*.v"],
+            1,
+            "rule 3 copies the input over what this rule writes",
+        ),
+        (
+            &["a :: $1 => x", "b => x.y"],
+            1,
+            "this replaces what rule 1 writes: a field is either a value or an object",
+        ),
+        (
+            &["a => x.y", "b => x"],
+            1,
+            "this replaces what rule 1 writes: a field is either a value or an object",
+        ),
+    ] {
+        assert_eq!(warnings(rules), [(rule, message.to_owned())], "{rules:?}");
+    }
 }
 
 #[test]
