@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
+use tidegate_model::Kind;
 use tidegate_model::names::HostPort;
+use tidegate_model::plan;
 
 /// Data flows of Azure IoT Operations, standalone: one binary, no Kubernetes.
 #[derive(Debug, Parser)]
@@ -24,6 +26,7 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub(crate) enum Command {
     /// Run data flows until SIGINT or SIGTERM, then drain and exit
     Run(RunArgs),
@@ -91,12 +94,18 @@ pub(crate) struct LoadArgs {
     /// Files, folders (read recursively) or `-` for standard input
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// The kind of resource that a JSON body for `az iot ops` describes, such as Dataflow
-    #[arg(long, value_name = "KIND")]
-    pub(crate) kind: Option<String>,
-    /// The name of that resource; otherwise the file's name
+    /// The namespace of resources that name none
+    #[arg(long, value_name = "NAMESPACE", default_value = "azure-iot-operations")]
+    pub(crate) namespace: String,
+    /// What a JSON body for `az iot ops` is, such as Dataflow, where its fields don't tell
+    #[arg(long, value_name = "KIND", value_parser = parse_kind)]
+    pub(crate) kind: Option<Kind>,
+    /// What it is called; otherwise it is called as its file
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+    /// The profile of a data flow in JSON whose name doesn't say it
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) profile: Option<String>,
     /// What a filter expression that is true does to the message
     #[arg(long, value_name = "POLARITY", default_value = "drop-when-true")]
     pub(crate) filter_semantics: FilterSemantics,
@@ -108,6 +117,15 @@ pub(crate) enum FilterSemantics {
     DropWhenTrue,
     /// It lets the message pass, as before
     PassWhenTrue,
+}
+
+impl From<FilterSemantics> for plan::FilterSemantics {
+    fn from(semantics: FilterSemantics) -> Self {
+        match semantics {
+            FilterSemantics::DropWhenTrue => plan::FilterSemantics::DropWhenTrue,
+            FilterSemantics::PassWhenTrue => plan::FilterSemantics::PassWhenTrue,
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -351,6 +369,11 @@ fn parse_time(text: &str) -> Result<Duration, String> {
         Ok(_) => Err("that is more than a year".into()),
         Err(error) => Err(format!("{error}; write a number and a unit, such as 500ms, 10s or 2m")),
     }
+}
+
+fn parse_kind(text: &str) -> Result<Kind, String> {
+    let known = Kind::ALL.into_iter().find(|k| k.as_str().eq_ignore_ascii_case(text));
+    known.ok_or_else(|| format!("write one of {}", Kind::ALL.map(Kind::as_str).join(", ")))
 }
 
 fn parse_local_broker(text: &str) -> Result<LocalBroker, &'static str> {

@@ -1,9 +1,20 @@
 //! `tidegate check`: the verdict on resources, without connecting to anything.
-use crate::args::*;
+
+use std::io;
 use std::process::ExitCode;
+
+use crate::FOUND_WANTING;
+use crate::args::{CheckArgs, Form, Global};
+use crate::diagnostics::Report;
+use crate::load::{self, Loaded};
+use crate::out::{colored, print};
+
 pub(crate) fn check(args: &CheckArgs, global: &Global) -> anyhow::Result<ExitCode> {
-    let files = crate::load::read(&args.load.paths)?;
-    let r = crate::diagnostics::Report::new(&files, 0, &[]);
-    crate::out::print(&if global.output == Form::Json { r.json() } else { r.human(false) })?;
-    Ok(ExitCode::from(u8::from(r.has_errors())))
+    let Loaded { files, catalog, diagnostics } = load::load(&args.load, args.strict)?;
+    let report = Report::new(&files, catalog.resources().len(), &diagnostics);
+    print(&match global.output {
+        Form::Human => report.human(colored(global.color, &io::stdout())),
+        Form::Json => report.json(),
+    })?;
+    Ok(if report.has_errors() { ExitCode::from(FOUND_WANTING) } else { ExitCode::SUCCESS })
 }

@@ -27,7 +27,7 @@ impl<'a> Report<'a> {
     }
 
     pub(crate) fn has_errors(&self) -> bool {
-        self.diagnostics.iter().any(|d| d.severity == Severity::Error)
+        self.summary().errors > 0
     }
 
     /// Every diagnostic with the lines it is about, then the summary.

@@ -1,4 +1,4 @@
-//! Paths to texts. What is in the texts is the model's business.
+//! Paths to texts, and texts to the catalog. What is in the texts is the model's business.
 
 use std::collections::HashSet;
 use std::fs;
@@ -6,19 +6,50 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use tidegate_core::Files;
+use tidegate_core::{Diagnostic, Files, Parsed};
+use tidegate_model::{Catalog, LoadOptions};
+
+use crate::args::LoadArgs;
 
 /// What a folder is searched for; a file that is named itself may be called anything.
 const EXTENSIONS: [&str; 5] = ["yaml", "yml", "json", "jsonc", "bicep"];
 /// Bytes of one file.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// Reads files, folders and, for `-`, standard input. A folder gives its files in the order of their names, those of
-/// the folders in it included; what is given twice is read once.
+/// All there is to know about some resources.
+pub(crate) struct Loaded {
+    pub(crate) files: Files,
+    pub(crate) catalog: Catalog,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads and loads what `args` name.
 ///
 /// # Errors
-/// A sentence about the first that can't be read, or is no text.
-pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Files> {
+/// A sentence about the first file that can't be read, or is no text. Whatever is wrong in a text is a diagnostic.
+pub(crate) fn load(args: &LoadArgs, strict: bool) -> anyhow::Result<Loaded> {
+    let options = LoadOptions {
+        strict,
+        namespace: args.namespace.clone(),
+        kind: args.kind,
+        name: args.name.clone(),
+        profile: args.profile.clone(),
+        filter_semantics: args.filter_semantics.into(),
+    };
+    let mut files = read(&args.paths)?;
+    for name in tidegate_model::missing_files(&files, &options) {
+        // one that can't be read is missing to the model too, which knows who wants it
+        if let Ok(text) = open(Path::new(&name)) {
+            files.add(name, text);
+        }
+    }
+    let Parsed { value: catalog, diagnostics } = tidegate_model::load(&files, &options);
+    Ok(Loaded { files, catalog, diagnostics })
+}
+
+/// Reads files, folders and, for `-`, standard input. A folder gives its files in the order of their names, those of
+/// the folders in it included; what is given twice is read once.
+fn read(paths: &[PathBuf]) -> anyhow::Result<Files> {
     let mut found = Vec::new();
     for path in paths {
         if path.is_dir() {
@@ -37,7 +68,7 @@ pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Files> {
         let (name, text) = if path == Path::new("-") {
             ("<stdin>".into(), read_text(io::stdin().lock()))
         } else {
-            (path.display().to_string(), fs::File::open(&path).map_err(Into::into).and_then(read_text))
+            (path.display().to_string(), open(&path))
         };
         let text = text.with_context(|| format!("can't read {name}"))?;
         if seen.insert(fs::canonicalize(&path).unwrap_or(path)) {
@@ -69,13 +100,15 @@ fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
-/// By its name: not the test cases beside resources, nor the schemas `schemas/<name>/<version>.json`.
+/// By its name; the test cases beside resources are none.
 fn is_resource_file(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str());
     let is_test = path.file_stem().is_some_and(|stem| stem.as_encoded_bytes().ends_with(b".test"));
-    let is_schema = path.ancestors().nth(2).and_then(Path::file_name).is_some_and(|f| f == "schemas")
-        && extension == Some("json");
-    extension.is_some_and(|e| EXTENSIONS.contains(&e)) && !is_hidden(path) && !is_test && !is_schema
+    extension.is_some_and(|e| EXTENSIONS.contains(&e)) && !is_hidden(path) && !is_test
+}
+
+fn open(path: &Path) -> anyhow::Result<String> {
+    read_text(fs::File::open(path)?)
 }
 
 fn read_text(from: impl Read) -> anyhow::Result<String> {
@@ -121,13 +154,12 @@ mod tests {
             ".git/config.yaml",
             ".hidden.yaml",
             "schemas/press/1.json",
-            "schemas/press.yaml",
             "main.bicep",
         ]);
         let files = read(&[dir.path().into()]).unwrap();
         assert_eq!(
             names(&files, dir.path()),
-            ["a/z.json", "b.yaml", "c.yml", "main.bicep", "schemas/press.yaml"]
+            ["a/z.json", "b.yaml", "c.yml", "main.bicep", "schemas/press/1.json"]
         );
         assert_eq!(&*files.iter().next().unwrap().1.text, "# a/z.json\n");
     }
