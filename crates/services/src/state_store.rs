@@ -1,0 +1,22 @@
+//! The state store: keys and values that clients share by MQTT request and response (AIO: State store protocol).
+//!
+//! [`Store`](store) is the protocol as a state machine; everything around it moves bytes.
+
+mod glob;
+mod handle;
+mod hlc;
+mod observers;
+mod reply;
+mod request;
+mod resp3;
+mod service;
+mod storage;
+mod store;
+
+pub use handle::{Options, SetOptions, StateStore, StateStoreError, Versioned, Watch};
+pub use hlc::{CLOCK_DRIFT_MS_MAX, Hlc, MalformedHlc};
+pub use reply::{Change, Reply};
+pub use request::{Command, Condition, Request, RequestError};
+pub use service::REQUEST_TOPIC;
+pub use storage::{Disk, Memory, Saved, Storage, StorageError};
+pub use store::{Entry, Limits};
