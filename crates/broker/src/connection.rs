@@ -310,8 +310,7 @@ impl Connection<'_> {
         cx: &Context<'_>,
         now: Instant,
     ) -> Verdict {
-        let publisher =
-            Publisher { session: Some(self.attachment.session), waker: cx.waker(), patient: false };
+        let publisher = Publisher { waker: cx.waker(), patient: false };
         match self.waits_since {
             Some(since) if now >= since + self.shared.config.limits.publish_wait_max => {
                 core.accept_or_refuse(publisher, publication, now)

@@ -378,7 +378,7 @@ impl Core {
     /// A will has nobody who could be told that a queue is full, so it waits for itself, as long as a publish may.
     fn try_will(&mut self, will: DueWill, now: Instant) {
         let clock = self.clock.clone();
-        let publisher = Publisher { session: None, waker: &clock, patient: true };
+        let publisher = Publisher { waker: &clock, patient: true };
         let verdict = if now < will.give_up_at {
             self.accept(publisher, &will.publication, now)
         } else {

@@ -238,8 +238,7 @@ impl Link {
             messages.iter().map(|message| self.publication(message, received_at)).collect();
         let mut waiting = publications.iter().peekable();
         poll_fn(|cx| {
-            let publisher =
-                Publisher { session: Some(self.attachment.session), waker: cx.waker(), patient: true };
+            let publisher = Publisher { waker: cx.waker(), patient: true };
             self.shared.with(|core| {
                 if let Err(reason) = core.check(self.attachment) {
                     return Poll::Ready(Err(reason.into()));
@@ -269,8 +268,7 @@ impl Link {
         for (index, message) in messages.iter().enumerate() {
             topic::check_name(&message.topic).map_err(|error| LinkError::Topic { index, error })?;
         }
-        let publisher =
-            Publisher { session: Some(self.attachment.session), waker: Waker::noop(), patient: false };
+        let publisher = Publisher { waker: Waker::noop(), patient: false };
         self.shared.with(|core| {
             core.check(self.attachment)?;
             let mut dropped = 0;

@@ -12,11 +12,9 @@ use super::{Core, SessionId, Sessions};
 use crate::message::{Publication, SubscriptionIds};
 use crate::stats::Dropped;
 
-/// Who publishes.
+/// How somebody publishes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Publisher<'a> {
-    /// Its session, which No Local subscriptions of its own are about; none for the will of a client that is gone.
-    pub(crate) session: Option<SessionId>,
     /// Whom to wake when a full queue may have room again.
     pub(crate) waker: &'a Waker,
     /// Whether it waits even for a queue that nobody drains at present.
@@ -99,7 +97,7 @@ impl Core {
         publication: &Arc<Publication>,
         now: Instant,
     ) -> Verdict {
-        self.find_targets(publisher.session, publication);
+        self.find_targets(publication);
         if publication.message.qos > QoS::AtMostOnce {
             self.find_full_targets(publication, now);
         }
@@ -117,10 +115,11 @@ impl Core {
             return Verdict::Wait;
         }
         if publication.message.retain && !retained.put(publication, &self.limits, now) {
-            self.counters.retained_refused += 1;
             if publication.message.qos > QoS::AtMostOnce {
+                self.counters.publishes_refused += 1;
                 return Verdict::Refused(ReasonCode::QuotaExceeded);
             }
+            self.counters.retained_refused += 1;
         }
         let matched = !route.targets.is_empty();
         for target in route.targets.drain(..) {
@@ -156,10 +155,11 @@ impl Core {
     }
 
     /// The sessions that subscribed for themselves, and the groups.
-    fn find_targets(&mut self, publisher: Option<SessionId>, publication: &Publication) {
+    fn find_targets(&mut self, publication: &Publication) {
         let Self {
             route: Route { number, targets, groups, full, hopeless }, sessions, subscriptions, ..
         } = self;
+        let publisher = publication.publisher.map(|publisher| publisher.session);
         *number += 1;
         targets.clear();
         groups.clear();
