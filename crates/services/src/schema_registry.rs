@@ -6,9 +6,11 @@ mod document;
 mod generate;
 mod names;
 mod registry;
+mod service;
 
 pub use delta::{DeltaField, DeltaSchema, DeltaType};
 pub use document::{ContentError, Document};
 pub use generate::{GenerateError, GenerateOptions, Generated, Json, generate};
 pub use names::{Format, SchemaName, SchemaRef, SchemaVersion};
 pub use registry::{OpenError, PutError, RegistryLimits, Schema, SchemaDescription, SchemaRegistry};
+pub use service::{GET_TOPIC, PUT_TOPIC};

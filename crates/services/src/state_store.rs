@@ -14,9 +14,8 @@ mod storage;
 mod store;
 
 pub use handle::{Options, SetOptions, StateStore, StateStoreError, Versioned, Watch};
-pub use hlc::{CLOCK_DRIFT_MS_MAX, Hlc, MalformedHlc};
-pub use reply::{Change, Reply};
-pub use request::{Command, Condition, Request, RequestError};
+pub use hlc::{Hlc, MalformedHlc};
+pub use request::{Condition, RequestError};
 pub use service::REQUEST_TOPIC;
 pub use storage::{Disk, Memory, Saved, Storage, StorageError};
 pub use store::{Entry, Limits};

@@ -255,11 +255,7 @@ impl Task {
                         self.set_link(None);
                     }
                 },
-                () = tokio::time::sleep(until_expiry) => {
-                    self.expire();
-                    // if that fails, it is tried again with the next change
-                    let _ = self.save().await;
-                }
+                () = tokio::time::sleep(until_expiry) => drop(self.expire()),
             }
         }
     }
@@ -351,13 +347,14 @@ impl Task {
         now
     }
 
-    /// Writes what is unsaved. An error means that what requests changed since the last time has been undone; if they
-    /// changed nothing, there is none: what expired can be written another time.
+    /// Writes what requests changed. An error means that it has been undone.
+    ///
+    /// What expired is written along with the next change: it would only expire again.
     async fn save(&mut self) -> Result<(), StateStoreError> {
-        let changes = self.store.unsaved();
-        if changes.is_empty() {
+        if !self.store.is_changed() {
             return Ok(());
         }
+        let changes = self.store.unsaved();
         let clock = self.store.clock().clone();
         let mut storage = self.storage.take().expect("it comes back from every commit");
         let (storage, committed) = blocking(move || {
@@ -366,17 +363,11 @@ impl Task {
         })
         .await;
         self.storage = Some(storage);
-        match committed {
-            Ok(()) => self.store.saved(),
-            Err(error) => {
-                tracing::error!(%error, "the state store could not be written");
-                if self.store.is_changed() {
-                    self.store.undo();
-                    return Err(StateStoreError::NotWritten(error.to_string().into()));
-                }
-            }
-        }
-        Ok(())
+        committed.map(|()| self.store.saved()).map_err(|error| {
+            tracing::error!("a change of the state store is undone: {error}");
+            self.store.undo();
+            StateStoreError::NotWritten(error.to_string().into())
+        })
     }
 
     /// Shows a change to those in this process who watch the key.

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use bytestring::ByteString;
 
 /// How far a timestamp may be ahead of our clock, in milliseconds (AIO: State store protocol).
-pub const CLOCK_DRIFT_MS_MAX: u64 = 60_000;
+const CLOCK_DRIFT_MS_MAX: u64 = 60_000;
 
 /// A timestamp. The order is that of the protocol: time, then counter, then node.
 ///

@@ -8,7 +8,7 @@ use super::resp3::{put_array, put_string};
 
 /// What became of a request that was carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// SET took place; KEYNOTIFY too.
     Ok,
     /// The value of a key, if there is one.
@@ -47,13 +47,13 @@ pub(crate) fn encode(reply: &Result<Reply, RequestError>) -> Bytes {
 
 /// What happened to a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub(crate) struct Change {
     /// Which key.
-    pub key: Bytes,
+    pub(crate) key: Bytes,
     /// Its value now; none if it was deleted, or expired.
-    pub value: Option<Bytes>,
+    pub(crate) value: Option<Bytes>,
     /// The version this made.
-    pub version: Hlc,
+    pub(crate) version: Hlc,
 }
 
 impl Change {

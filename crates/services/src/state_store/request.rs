@@ -10,19 +10,18 @@ use super::resp3;
 
 /// A request of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub(crate) struct Request {
     /// What is to be done.
-    pub command: Command,
+    pub(crate) command: Command,
     /// `__ts`: when the client sent it, by its clock.
-    pub timestamp: Option<Hlc>,
+    pub(crate) timestamp: Option<Hlc>,
     /// `__ft`: the version of the lock that the client holds.
-    pub fencing_token: Option<Hlc>,
+    pub(crate) fencing_token: Option<Hlc>,
 }
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the protocol's own words")]
-pub enum Command {
+pub(crate) enum Command {
     Get {
         key: Bytes,
     },
@@ -114,7 +113,7 @@ impl Request {
     ///
     /// # Errors
     /// What the client is told.
-    pub fn parse(
+    pub(crate) fn parse(
         payload: &Bytes,
         timestamp: Option<&str>,
         fencing_token: Option<&str>,
@@ -135,7 +134,7 @@ impl Command {
     fn parse(strings: &[Bytes]) -> Result<Self, RequestError> {
         let (name, arguments) = strings.split_first().ok_or(RequestError::Syntax)?;
         let bytes = Bytes::clone;
-        let command = match (name.to_ascii_uppercase().as_slice(), arguments) {
+        Ok(match (name.to_ascii_uppercase().as_slice(), arguments) {
             (b"GET", [key]) => Self::Get { key: bytes(key) },
             (b"SET", [key, value, options @ ..]) => Self::parse_set(key, value, options)?,
             (b"DEL", [key]) => Self::Del { key: bytes(key) },
@@ -151,9 +150,18 @@ impl Command {
                 return Err(RequestError::WrongNumberOfArguments);
             }
             _ => return Err(RequestError::UnknownCommand),
-        };
-        // every command's first argument is a key, or the pattern of keys
-        if arguments.first().is_some_and(Bytes::is_empty) { Err(RequestError::EmptyKey) } else { Ok(command) }
+        })
+    }
+
+    /// The key it is about, or the pattern of keys.
+    pub(crate) fn key(&self) -> &Bytes {
+        let (Self::Get { key }
+        | Self::Set { key, .. }
+        | Self::Del { key }
+        | Self::VDel { key, .. }
+        | Self::KeyNotify { key, .. }
+        | Self::Scan { pattern: key, .. }) = self;
+        key
     }
 
     fn parse_set(key: &Bytes, value: &Bytes, mut options: &[Bytes]) -> Result<Self, RequestError> {
@@ -246,8 +254,6 @@ mod tests {
             (&["KEYNOTIFY", "k", "STOP", "x"], "wrong number of arguments"),
             (&["KEYNOTIFY", "k", "GO"], "syntax error"),
             (&["SCAN"], "wrong number of arguments"),
-            (&["GET", ""], "the key length is zero"),
-            (&["SET", "", "v"], "the key length is zero"),
             (&["SET", "k", "v", "XX"], "syntax error"),
             (&["SET", "k", "v", "NX", "NEX"], "syntax error"),
             (&["SET", "k", "v", "NEX", "NEX"], "syntax error"),

@@ -50,7 +50,7 @@ pub enum StorageError {
         /// The file.
         path: PathBuf,
         /// Why.
-        error: Box<redb::Error>,
+        error: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -97,12 +97,12 @@ impl Disk {
     /// [`StorageError`] says why not.
     pub fn open(folder: &Path) -> Result<Self, StorageError> {
         let path = folder.join("state.redb");
-        let failed = |error: redb::Error| StorageError::Failed { path: path.clone(), error: Box::new(error) };
+        let failed = |error: redb::Error| StorageError::Failed { path: path.clone(), error: error.into() };
         std::fs::create_dir_all(folder).map_err(|error| failed(error.into()))?;
         let database = open(&path).map_err(failed)?;
+        let found = format(&database).map_err(failed)?;
         // the file's name is to last as long as its content
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| failed(error.into()))?;
-        let found = format(&database).map_err(failed)?;
         if found > FORMAT {
             return Err(StorageError::Newer { path, found });
         }
@@ -120,7 +120,7 @@ impl Disk {
                 self.database = Some(database);
                 Ok(done)
             })
-            .map_err(|error| StorageError::Failed { path: self.path.clone(), error: Box::new(error) })
+            .map_err(|error| StorageError::Failed { path: self.path.clone(), error: error.into() })
     }
 }
 
@@ -193,4 +193,96 @@ fn row(hlc: &Hlc) -> HlcRow<'_> {
 
 fn hlc((millis, counter, node): HlcRow<'_>) -> Hlc {
     Hlc { millis, counter, node: node.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_hlc() -> impl Strategy<Value = Hlc> {
+        let node = prop::sample::select(vec!["", "StateStore", "ä"]);
+        (any::<u64>(), any::<u64>(), node).prop_map(|(millis, counter, node)| Hlc {
+            millis,
+            counter,
+            node: node.into(),
+        })
+    }
+
+    fn any_entry() -> impl Strategy<Value = Entry> {
+        let value = proptest::collection::vec(any::<u8>(), 0..40).prop_map(Bytes::from);
+        (value, any_hlc(), proptest::option::of(any_hlc()), any::<Option<u64>>()).prop_map(
+            |(value, version, fencing_token, expires_at)| Entry { value, version, fencing_token, expires_at },
+        )
+    }
+
+    fn any_commit() -> impl Strategy<Value = (Vec<(Bytes, Option<Entry>)>, Hlc)> {
+        let key = prop::sample::select(vec![&b"a"[..], b"b", b"\x00\xff", b""]).prop_map(Bytes::from);
+        let change = (key, proptest::option::of(any_entry()));
+        (proptest::collection::vec(change, 0..6), any_hlc())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        /// The file is looked at as a crash would leave it: while it is open, between two commits.
+        #[test]
+        fn what_was_committed_is_there_whenever_the_process_dies(
+            commits in proptest::collection::vec(any_commit(), 1..6)
+        ) {
+            let (folder, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let mut disk = Disk::open(folder.path()).unwrap();
+            let mut expected = BTreeMap::new();
+            for (changes, clock) in commits {
+                disk.commit(&changes, &clock).unwrap();
+                for (key, entry) in changes {
+                    match entry {
+                        Some(entry) => expected.insert(key, entry),
+                        None => expected.remove(&key),
+                    };
+                }
+                std::fs::copy(folder.path().join("state.redb"), crashed.path().join("state.redb")).unwrap();
+                let saved = Disk::open(crashed.path()).unwrap().load().unwrap();
+                prop_assert_eq!(saved.entries.into_iter().collect::<BTreeMap<_, _>>(), expected.clone());
+                prop_assert_eq!(saved.clock, Some(clock));
+            }
+        }
+    }
+
+    #[test]
+    fn a_new_store_is_empty_and_survives_at_once() {
+        let (folder, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut disk = Disk::open(&folder.path().join("state")).unwrap();
+        assert!(disk.load().unwrap().entries.is_empty());
+        std::fs::copy(folder.path().join("state/state.redb"), crashed.path().join("state.redb")).unwrap();
+        assert_eq!(Disk::open(crashed.path()).unwrap().load().unwrap().clock, None);
+    }
+
+    #[test]
+    fn after_a_failure_the_database_is_opened_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut disk = Disk::open(folder.path()).unwrap();
+        let clock = Hlc { millis: 1, counter: 2, node: "StateStore".into() };
+        disk.commit(&[], &clock).unwrap();
+        let error = disk.with_database::<()>(|_| Err(redb::Error::PreviousIo)).unwrap_err();
+        assert!(error.to_string().contains("state.redb can't be used"), "{error}");
+        assert_eq!(disk.load().unwrap().clock, Some(clock));
+    }
+
+    #[test]
+    fn a_newer_format_and_other_files_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(folder.path()).unwrap();
+        let write = disk.database.as_ref().unwrap().begin_write().unwrap();
+        write.open_table(FORMATS).unwrap().insert((), 2).unwrap();
+        write.commit().unwrap();
+        drop(disk);
+        let error = Disk::open(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("has format 2, which only a newer tidegate reads"), "{error}");
+        std::fs::write(folder.path().join("state.redb"), "hello").unwrap();
+        assert!(matches!(Disk::open(folder.path()), Err(StorageError::Failed { .. })));
+    }
 }

@@ -130,6 +130,9 @@ impl<C: Copy + Eq + Hash> Store<C> {
         if request.timestamp.as_ref().is_some_and(|ts| ts.is_too_far_ahead(now)) {
             return Err(RequestError::TimestampTooFarAhead);
         }
+        if request.command.key().is_empty() {
+            return Err(RequestError::EmptyKey);
+        }
         match &request.command {
             Command::Get { key } => {
                 let entry = self.entries.get(key);

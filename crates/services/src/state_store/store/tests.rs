@@ -171,7 +171,7 @@ fn the_cases_of_the_protocol() {
         ("S17", "SET k a ts=abc => -ERR malformed timestamp none"),
         ("S18", "FOO => -ERR unknown command none"),
         ("S19", "GET => -ERR wrong number of arguments none"),
-        ("S20", "GET '' => -ERR the key length is zero none"),
+        ("S20", "GET '' => -ERR the key length is zero none\n SET '' a => -ERR the key length is zero none"),
         (
             "S22",
             "lock1 = SET L c1 NEX PX 10000 => +OK newer
@@ -345,12 +345,7 @@ impl Model {
     }
 
     fn apply(&mut self, now: u64, request: &Request) -> Result<Reply, RequestError> {
-        let (Command::Get { key }
-        | Command::Set { key, .. }
-        | Command::Del { key }
-        | Command::VDel { key, .. }
-        | Command::KeyNotify { key, .. }
-        | Command::Scan { pattern: key, .. }) = &request.command;
+        let key = request.command.key();
         let at = self.0.iter().position(|(k, ..)| k == key);
         let old = at.map(|at| self.0[at].clone());
         if !matches!(request.command, Command::Get { .. }) {
