@@ -12,6 +12,7 @@ mod resp3;
 mod service;
 mod storage;
 mod store;
+mod task;
 
 pub use handle::{Options, SetOptions, StateStore, StateStoreError, Versioned, Watch};
 pub use hlc::{Hlc, MalformedHlc};
