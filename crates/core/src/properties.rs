@@ -53,7 +53,7 @@ impl Properties {
         let mut rest: &[u8] = &raw;
         while !rest.is_empty() {
             let id = rest[0];
-            let (_, after) = Property::decode(rest)?;
+            let after = check(rest)?;
             if id != USER_PROPERTY {
                 let bit = 1 << id;
                 if seen & bit != 0 {
@@ -129,6 +129,22 @@ impl<'a> Property<'a> {
             }
             _ => Err(PropertiesError::Malformed),
         }
+    }
+}
+
+/// Steps over the first property of an encoded list, as [`Property::decode`] would. This is on the path of every
+/// message, and most text is ASCII: it is told in one go, without looking for characters.
+fn check(raw: &[u8]) -> Result<&[u8], PropertiesError> {
+    let text = |raw| {
+        let (bytes, rest) = binary(raw)?;
+        // The high bit is set in a byte that is not ASCII, and in one less than zero.
+        let plain = bytes.iter().fold(0, |bits, b| bits | b | b.wrapping_sub(1)) < 0x80;
+        if plain { Ok(rest) } else { string(raw).map(|(_, rest)| rest) }
+    };
+    match raw {
+        [CONTENT_TYPE | RESPONSE_TOPIC, rest @ ..] => text(rest),
+        [USER_PROPERTY, rest @ ..] => text(text(rest)?),
+        _ => Property::decode(raw).map(|(_, rest)| rest),
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) const fn protocol(rule: &'static str) -> Violation {
     Violation { reason: ReasonCode::ProtocolError, rule }
 }
 
+const TOO_MANY_BYTES: Violation = malformed("a Variable Byte Integer takes more bytes than it needs");
 const NOT_ALLOWED: Violation = malformed("the property is not allowed in this packet");
 
 /// Takes packets off a stream of bytes.
@@ -85,7 +86,13 @@ impl Decoder {
         if input.len() < size {
             return Ok(None);
         }
-        let packet = if packet_type == PacketType::Publish as u8
+        // MQTT-1.5.5-1, which v3.1.1 does not have.
+        let minimal = length_bytes == varint_len(remaining);
+        if self.version == Some(Version::V5) && !minimal {
+            return Err(TOO_MANY_BYTES);
+        }
+        // The functions below return just what this one does: a packet is large, and moves would cost more than reading.
+        if packet_type == PacketType::Publish as u8
             && let Some(version) = self.version
         {
             let body = if size <= COPIED_BYTES_MAX {
@@ -96,21 +103,15 @@ impl Decoder {
                 input.advance(size - remaining);
                 input.split_to(remaining).freeze()
             };
-            Packet::Publish(publish(flags, version, body)?)
-        } else {
-            let packet = self.other(packet_type, flags, &input[size - remaining..size])?;
-            input.advance(size);
-            packet
-        };
-        // MQTT-1.5.5-1, which v3.1.1 does not have. Checked last, as it is CONNECT that tells the version.
-        if self.version == Some(Version::V5) && length_bytes != varint_len(remaining) {
-            return Err(malformed("the remaining length takes more bytes than it needs"));
+            return publish(flags, version, body);
         }
-        Ok(Some(packet))
+        let packet = self.other(packet_type, flags, minimal, &input[size - remaining..size]);
+        input.advance(size);
+        packet
     }
 
     /// Any packet but PUBLISH. These are rare and their parts often live long, so that each part is a copy.
-    fn other(&mut self, packet_type: u8, flags: u8, body: &[u8]) -> Result<Packet> {
+    fn other(&mut self, packet_type: u8, flags: u8, minimal: bool, body: &[u8]) -> Result<Option<Packet>> {
         const PUBREL: u8 = PacketType::PubRel as u8;
         const SUBSCRIBE: u8 = PacketType::Subscribe as u8;
         const UNSUBSCRIBE: u8 = PacketType::Unsubscribe as u8;
@@ -121,15 +122,17 @@ impl Decoder {
         let mut reader = Reader(body);
         let r = &mut reader;
         let packet = if packet_type == PacketType::Connect as u8 {
-            Packet::Connect(Box::new(self.connect(r)?))
+            Packet::Connect(Box::new(self.connect(minimal, r)?))
         } else {
             let version = self.version.ok_or(protocol("the first packet of a connection is CONNECT"))?;
             match packet_type {
                 2 => Packet::ConnAck(Box::new(connack(version, r)?)),
-                4 => Packet::PubAck(ack(PacketType::PubAck, version, r)?),
-                5 => Packet::PubRec(ack(PacketType::PubRec, version, r)?),
-                PUBREL => Packet::PubRel(ack(PacketType::PubRel, version, r)?),
-                7 => Packet::PubComp(ack(PacketType::PubComp, version, r)?),
+                4 => return ack(PacketType::PubAck, version, reader).map(|ack| Some(Packet::PubAck(ack))),
+                5 => return ack(PacketType::PubRec, version, reader).map(|ack| Some(Packet::PubRec(ack))),
+                PUBREL => {
+                    return ack(PacketType::PubRel, version, reader).map(|ack| Some(Packet::PubRel(ack)));
+                }
+                7 => return ack(PacketType::PubComp, version, reader).map(|ack| Some(Packet::PubComp(ack))),
                 SUBSCRIBE => Packet::Subscribe(subscribe(version, r)?),
                 9 => Packet::SubAck(suback(version, r)?),
                 UNSUBSCRIBE => Packet::Unsubscribe(unsubscribe(version, r)?),
@@ -141,14 +144,11 @@ impl Decoder {
                 _ => return Err(malformed("there is no such packet type")),
             }
         };
-        if reader.0.is_empty() {
-            Ok(packet)
-        } else {
-            Err(malformed("the packet is longer than what it says"))
-        }
+        reader.end()?;
+        Ok(Some(packet))
     }
 
-    fn connect(&mut self, r: &mut Reader<'_>) -> Result<Connect> {
+    fn connect(&mut self, minimal: bool, r: &mut Reader<'_>) -> Result<Connect> {
         let version = match (r.binary()?, r.u8()?) {
             (b"MQTT", 4) => Version::V311,
             (b"MQTT", 5) => Version::V5,
@@ -161,6 +161,9 @@ impl Decoder {
             _ => return Err(protocol("the protocol name is not MQTT")),
         };
         self.version = Some(version);
+        if version == Version::V5 && !minimal {
+            return Err(TOO_MANY_BYTES);
+        }
 
         let flags = r.u8()?;
         let flag = |bit: u8| flags >> bit & 1 == 1;
@@ -293,7 +296,7 @@ fn connack(version: Version, r: &mut Reader<'_>) -> Result<ConnAck> {
     Ok(connack)
 }
 
-fn publish(flags: u8, version: Version, mut body: Bytes) -> Result<Publish> {
+fn publish(flags: u8, version: Version, mut body: Bytes) -> Result<Option<Packet>> {
     let mut r = Reader(&body);
     let (dup, retain) = (flags & 8 != 0, flags & 1 != 0);
     let qos = QoS::from_number(flags >> 1 & 3).ok_or(malformed("the QoS is 3"))?;
@@ -336,7 +339,7 @@ fn publish(flags: u8, version: Version, mut body: Bytes) -> Result<Publish> {
     }
     let payload_bytes = r.0.len();
     body.advance(body.len() - payload_bytes);
-    Ok(Publish {
+    Ok(Some(Packet::Publish(Publish {
         dup,
         qos,
         retain,
@@ -347,18 +350,18 @@ fn publish(flags: u8, version: Version, mut body: Bytes) -> Result<Publish> {
         subscription_ids,
         properties,
         payload: body,
-    })
+    })))
 }
 
-fn ack(packet: PacketType, version: Version, r: &mut Reader<'_>) -> Result<Ack> {
+fn ack(packet: PacketType, version: Version, mut r: Reader<'_>) -> Result<Ack> {
     let mut ack = Ack::new(r.packet_id()?, ReasonCode::Success);
-    if version == Version::V311 || r.0.is_empty() {
-        return Ok(ack);
+    if version == Version::V5 && !r.0.is_empty() {
+        ack.reason = r.reason(packet)?;
+        if !r.0.is_empty() {
+            words(r.properties()?, &mut ack.reason_string, &mut ack.user_properties)?;
+        }
     }
-    ack.reason = r.reason(packet)?;
-    if !r.0.is_empty() {
-        words(r.properties()?, &mut ack.reason_string, &mut ack.user_properties)?;
-    }
+    r.end()?;
     Ok(ack)
 }
 
@@ -623,6 +626,11 @@ fn check_name(name: &str) -> Result<()> {
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
+    /// Nothing may be left.
+    fn end(&self) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(malformed("the packet is longer than what it says")) }
+    }
+
     fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
         let (array, rest) = self.0.split_first_chunk().ok_or(SHORT)?;
         self.0 = rest;
@@ -666,7 +674,7 @@ impl<'a> Reader<'a> {
             .map_err(|()| malformed("a Variable Byte Integer takes more than four bytes"))?
             .ok_or(SHORT)?;
         if bytes != varint_len(value) {
-            return Err(malformed("a Variable Byte Integer takes more bytes than it needs"));
+            return Err(TOO_MANY_BYTES);
         }
         self.0 = &self.0[bytes..];
         Ok(value)

@@ -350,8 +350,7 @@ pub(crate) fn check_auth(
 ) -> Result<(), Violation> {
     let Some(method) = method else { return Err(protocol("an AUTH without a method in the CONNECT")) };
     if auth.authentication.as_ref().is_some_and(|a| a.method != *method) {
-        let reason = ReasonCode::BadAuthenticationMethod;
-        return Err(Violation { reason, rule: "the authentication method is not that of the CONNECT" });
+        return Err(protocol("the authentication method is not that of the CONNECT"));
     }
     if !reasons.contains(&auth.reason) {
         return Err(protocol("the reason of the AUTH is not one to come now"));

@@ -37,12 +37,10 @@ pub enum TopicError {
 /// What is wrong with it.
 pub fn check_name(name: &str) -> Result<(), TopicError> {
     check_length(name)?;
-    // Without a way out of the loop the compiler compares sixteen bytes at a time.
-    let special = name.bytes().fold(false, |found, b| found | (b == 0) | (b == b'+') | (b == b'#'));
-    match special {
-        false => Ok(()),
-        true if name.contains('\0') => Err(TopicError::Nul),
-        true => Err(TopicError::WildcardInName),
+    match memchr::memchr3(0, b'+', b'#', name.as_bytes()).map(|at| name.as_bytes()[at]) {
+        None => Ok(()),
+        Some(0) => Err(TopicError::Nul),
+        Some(_) => Err(TopicError::WildcardInName),
     }
 }
 

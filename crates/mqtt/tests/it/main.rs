@@ -1,0 +1,6 @@
+//! Tests of the codec and the machines through their public interface.
+#![allow(clippy::unwrap_used, reason = "this is all tests")]
+
+mod codec;
+mod oracle;
+mod packets;
