@@ -61,7 +61,8 @@ spec:
     .into()
 }
 
-const MSI: &str = "authentication: { method: SystemAssignedManagedIdentity, systemAssignedManagedIdentitySettings: {} }";
+const MSI: &str =
+    "authentication: { method: SystemAssignedManagedIdentity, systemAssignedManagedIdentitySettings: {} }";
 
 fn as_source() -> String {
     dataflow("from-custom", ("custom", "topic"), ("default", "out"))
@@ -74,7 +75,10 @@ fn as_destination() -> String {
 #[tokio::test]
 async fn mqtt_and_kafka_endpoints_can_be_source_and_destination() {
     let mqtt = mqtt_endpoint("custom", "broker.example.com:1883", PLAIN);
-    let kafka = endpoint("Kafka", &format!("kafkaSettings: {{ host: 'k.example.com:9093', consumerGroupId: g, {MSI} }}"));
+    let kafka = endpoint(
+        "Kafka",
+        &format!("kafkaSettings: {{ host: 'k.example.com:9093', consumerGroupId: g, {MSI} }}"),
+    );
     for endpoint in [mqtt, kafka] {
         for flow in [as_source(), as_destination()] {
             let (code, said) = check(&(endpoint.clone() + &flow)).await;
@@ -90,7 +94,9 @@ async fn storage_endpoints_can_be_destinations_only() {
         "fabricOneLakeSettings: {{ host: 'https://onelake.dfs.fabric.microsoft.com', oneLakePathType: Files, \
          names: {{ workspaceName: w, lakehouseName: l }}, {MSI} }}"
     );
-    let adx = format!("dataExplorerSettings: {{ host: 'https://plant.westeurope.kusto.windows.net', database: d, {MSI} }}");
+    let adx = format!(
+        "dataExplorerSettings: {{ host: 'https://plant.westeurope.kusto.windows.net', database: d, {MSI} }}"
+    );
     let local = "localStorageSettings: { persistentVolumeClaimRef: volume }".to_owned();
     for (r#type, settings) in
         [("DataLakeStorage", lake), ("FabricOneLake", fabric), ("DataExplorer", adx), ("LocalStorage", local)]
@@ -119,7 +125,11 @@ async fn the_default_endpoint_can_be_source_and_destination() {
 #[tokio::test]
 async fn an_endpoint_of_any_name_on_the_local_broker_will_do() {
     let endpoint = mqtt_endpoint("elsewhere", "broker.example.com:1883", PLAIN)
-        + &mqtt_endpoint("local", "aio-broker.azure-iot-operations:18883", "    authentication: { method: ServiceAccountToken, serviceAccountTokenSettings: { audience: aio-internal } }\n");
+        + &mqtt_endpoint(
+            "local",
+            "aio-broker.azure-iot-operations:18883",
+            "    authentication: { method: ServiceAccountToken, serviceAccountTokenSettings: { audience: aio-internal } }\n",
+        );
     let flow = dataflow("flow", ("local", "in"), ("local", "out"));
     let gateway = Gateway::run(&(endpoint + &flow)).await;
     let (got, _task) = subscribe(gateway.port(), "out").await;
@@ -196,8 +206,9 @@ async fn the_examples_load_unchanged() {
     publish(gateway.port(), "example/topic/1", 0..100, 10).await;
     got.until_complete(0..100).await;
 
-    let event_hub = endpoint("Kafka", &format!("kafkaSettings: {{ host: 'ns.servicebus.windows.net:9093', {MSI} }}"))
-        .replace("name: custom", "name: example-event-hub-endpoint");
+    let event_hub =
+        endpoint("Kafka", &format!("kafkaSettings: {{ host: 'ns.servicebus.windows.net:9093', {MSI} }}"))
+            .replace("name: custom", "name: example-event-hub-endpoint");
     let (code, said) = check(&(event_hub + "---\n" + EXAMPLES[1])).await;
     assert_eq!(code, 0, "{said}");
     let (code, said) = check(EXAMPLES[1]).await;
@@ -209,7 +220,9 @@ async fn the_examples_load_unchanged() {
 #[tokio::test]
 async fn one_endpoint_serves_many_flows() {
     let flows: String = (0..5)
-        .map(|n| dataflow(&format!("flow-{n}"), ("default", &format!("in/{n}")), ("default", &format!("out/{n}"))))
+        .map(|n| {
+            dataflow(&format!("flow-{n}"), ("default", &format!("in/{n}")), ("default", &format!("out/{n}")))
+        })
         .collect();
     let gateway = Gateway::run(&flows).await;
     let (got, _task) = subscribe(gateway.port(), "out/#").await;

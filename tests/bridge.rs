@@ -57,7 +57,8 @@ async fn over_tls() {
         ..MosquittoOptions::default()
     })
     .await;
-    let endpoint = mqtt_endpoint("remote", &format!("localhost:{}", mosquitto.port()), &format!("{ANONYMOUS}{TLS}"));
+    let endpoint =
+        mqtt_endpoint("remote", &format!("localhost:{}", mosquitto.port()), &format!("{ANONYMOUS}{TLS}"));
     up_and_down(config_map("remote-ca", authority.certificate()) + &endpoint).await;
 }
 
@@ -67,9 +68,10 @@ async fn with_client_certificates() {
     let server = authority.server(&["localhost"], Validity::Now);
     let client = authority.client("plant7", Validity::Now);
     let mosquitto = Mosquitto::start(MosquittoOptions {
-        listener: "certfile {dir}/cert.pem\nkeyfile {dir}/key.pem\ncafile {dir}/ca.pem\nrequire_certificate true\n\
+        listener:
+            "certfile {dir}/cert.pem\nkeyfile {dir}/key.pem\ncafile {dir}/ca.pem\nrequire_certificate true\n\
                    use_identity_as_username true"
-            .into(),
+                .into(),
         files: vec![
             ("cert.pem".into(), server.certificate),
             ("key.pem".into(), server.key),
@@ -78,16 +80,22 @@ async fn with_client_certificates() {
         ..MosquittoOptions::default()
     })
     .await;
-    let x509 = "    authentication: { method: X509Certificate, x509CertificateSettings: { secretRef: client } }\n";
-    let endpoint = mqtt_endpoint("remote", &format!("localhost:{}", mosquitto.port()), &format!("{x509}{TLS}"));
-    let secret = secret("client", &[("client_cert.pem", &client.certificate), ("client_key.pem", &client.key)]);
+    let x509 =
+        "    authentication: { method: X509Certificate, x509CertificateSettings: { secretRef: client } }\n";
+    let endpoint =
+        mqtt_endpoint("remote", &format!("localhost:{}", mosquitto.port()), &format!("{x509}{TLS}"));
+    let secret =
+        secret("client", &[("client_cert.pem", &client.certificate), ("client_key.pem", &client.key)]);
     up_and_down(config_map("remote-ca", authority.certificate()) + &secret + &endpoint).await;
 }
 
 #[tokio::test]
 async fn over_websockets() {
-    let mosquitto =
-        Mosquitto::start(MosquittoOptions { listener: "protocol websockets".into(), ..MosquittoOptions::default() }).await;
+    let mosquitto = Mosquitto::start(MosquittoOptions {
+        listener: "protocol websockets".into(),
+        ..MosquittoOptions::default()
+    })
+    .await;
     let more = format!("{ANONYMOUS}    tls: {{ mode: Disabled }}\n    protocol: WebSockets\n");
     up_and_down(mqtt_endpoint("remote", &format!("127.0.0.1:{}/mqtt", mosquitto.port()), &more)).await;
 }
@@ -103,7 +111,8 @@ async fn a_foreign_certificate_is_refused_with_a_reason() {
         ..MosquittoOptions::default()
     })
     .await;
-    let endpoint = mqtt_endpoint("remote", &format!("localhost:{}", mosquitto.port()), &format!("{ANONYMOUS}{TLS}"));
+    let endpoint =
+        mqtt_endpoint("remote", &format!("localhost:{}", mosquitto.port()), &format!("{ANONYMOUS}{TLS}"));
     let resources = config_map("remote-ca", authority.certificate())
         + &endpoint
         + &dataflow("upward", ("default", "up"), ("remote", "there"));

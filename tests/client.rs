@@ -10,7 +10,8 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tidegate_core::Properties;
 use tidegate_mqtt::{
-    Ack, Connect, Decoder, PACKET_BYTES_MAX, Packet, Publish, QoS, ReasonCode, Subscribe, Subscription, Version, encode,
+    Ack, Connect, Decoder, PACKET_BYTES_MAX, Packet, Publish, QoS, ReasonCode, Subscribe, Subscription,
+    Version, encode,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -33,7 +34,7 @@ impl Wire {
         let mut wire = Self { stream, decoder, input: BytesMut::new() };
         wire.send(&Packet::Connect(Box::new(connect))).await?;
         match wire.read().await? {
-            Packet::ConnAck(connack) if !connack.reason.is_error() => Some((wire, connack.session_present)),
+            Packet::ConnAck(connack) if !connack.reason.is_failure() => Some((wire, connack.session_present)),
             _ => None,
         }
     }
@@ -68,14 +69,19 @@ pub(crate) async fn publish(port: u16, topic: &str, numbers: Range<u64>, window:
     publish_to(&|| port, topic, numbers, window).await;
 }
 
-pub(crate) async fn publish_to(port: &(dyn Fn() -> u16 + Sync), topic: &str, numbers: Range<u64>, window: usize) {
+pub(crate) async fn publish_to(
+    port: &(dyn Fn() -> u16 + Sync),
+    topic: &str,
+    numbers: Range<u64>,
+    window: usize,
+) {
     let work = async {
         let mut left = numbers;
         // what the broker has not acknowledged, oldest first
         let mut open: Vec<u64> = Vec::new();
         while !(left.is_empty() && open.is_empty()) {
             let connect = Connect::new(Version::V5, format!("publisher-{topic}"));
-            let Some((mut wire, _)) = Wire::connect(port(), connect).await else {
+            let Some((mut wire, _)) = Wire::connect(port, connect).await else {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
             };
@@ -127,7 +133,7 @@ async fn publish_on(
         }
         if let Packet::PubAck(ack) = wire.read().await? {
             let number = ids.remove(&ack.packet_id.get()).expect("an acknowledgement is for a publish");
-            if ack.reason.is_error() {
+            if ack.reason.is_failure() {
                 // refused, so not taken: it is sent again on a new connection
                 return None;
             }
@@ -181,7 +187,10 @@ pub(crate) async fn subscribe(port: u16, filter: &str) -> (Got, JoinHandle<()>) 
     subscribe_to(Arc::new(move || port), filter).await
 }
 
-pub(crate) async fn subscribe_to(port: Arc<dyn Fn() -> u16 + Send + Sync>, filter: &str) -> (Got, JoinHandle<()>) {
+pub(crate) async fn subscribe_to(
+    port: Arc<dyn Fn() -> u16 + Send + Sync>,
+    filter: &str,
+) -> (Got, JoinHandle<()>) {
     let got = Got::default();
     let (ready, is_ready) = tokio::sync::oneshot::channel();
     let task = tokio::spawn({
@@ -193,7 +202,7 @@ pub(crate) async fn subscribe_to(port: Arc<dyn Fn() -> u16 + Send + Sync>, filte
                 let mut connect = Connect::new(Version::V5, format!("subscriber-{filter}"));
                 connect.clean_start = false;
                 connect.session_expiry = 3600;
-                if let Some((mut wire, present)) = Wire::connect(port(), connect).await {
+                if let Some((mut wire, present)) = Wire::connect(port, connect).await {
                     let _ = receive_on(&mut wire, present, &filter, &got, &mut ready).await;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;

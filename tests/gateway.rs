@@ -195,4 +195,5 @@ spec:
 }
 
 /// Further lines for a broker without credentials and TLS.
-pub(crate) const PLAIN: &str = "    authentication: { method: Anonymous, anonymousSettings: {} }\n    tls: { mode: Disabled }\n";
+pub(crate) const PLAIN: &str =
+    "    authentication: { method: Anonymous, anonymousSettings: {} }\n    tls: { mode: Disabled }\n";

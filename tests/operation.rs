@@ -62,7 +62,16 @@ async fn the_api_is_safe_from_dns_rebinding() {
 async fn tap_shows_messages_of_every_stage() {
     let gateway = Gateway::run(&flow()).await;
     let mut tap = tidegate()
-        .args(["tap", "flow", "--count", "3", "--output", "json", "--api", &format!("http://{}", gateway.http)])
+        .args([
+            "tap",
+            "flow",
+            "--count",
+            "3",
+            "--output",
+            "json",
+            "--api",
+            &format!("http://{}", gateway.http),
+        ])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -90,9 +99,14 @@ async fn tap_shows_messages_of_every_stage() {
 
 #[tokio::test]
 async fn top_lists_the_flows() {
-    let disabled = flow().replace("name: flow", "name: idle-flow").replace("profileRef: default", "mode: Disabled");
+    let disabled =
+        flow().replace("name: flow", "name: idle-flow").replace("profileRef: default", "mode: Disabled");
     let gateway = Gateway::run(&(flow() + &disabled)).await;
-    let output = tidegate().args(["top", "--once", "--api", &format!("http://{}", gateway.http)]).output().await.unwrap();
+    let output = tidegate()
+        .args(["top", "--once", "--api", &format!("http://{}", gateway.http)])
+        .output()
+        .await
+        .unwrap();
     let table = String::from_utf8(output.stdout).unwrap();
     assert!(table.contains("flow") && table.contains("idle-flow") && table.contains("disabled"), "{table}");
 }
@@ -151,7 +165,9 @@ async fn bad_resources_are_not_run() {
 async fn instances_of_a_profile_share_the_messages() {
     let profile = "---\napiVersion: connectivity.iotoperations.azure.com/v1\nkind: DataflowProfile\n\
                    metadata: { name: many, namespace: azure-iot-operations }\nspec: { instanceCount: 3 }\n";
-    let gateway = Gateway::run(&(profile.to_owned() + &flow().replace("profileRef: default", "profileRef: many"))).await;
+    let gateway =
+        Gateway::run(&(profile.to_owned() + &flow().replace("profileRef: default", "profileRef: many")))
+            .await;
     let (got, _task) = subscribe(gateway.port(), "out/#").await;
     publish(gateway.port(), "in/a", 0..1000, 100).await;
     got.until_complete(0..1000).await;

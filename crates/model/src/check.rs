@@ -274,25 +274,28 @@ impl Linker<'_> {
             .ok()
     }
 
-    /// A name that Kafka takes: 1 to 249 of `[A-Za-z0-9._-]`, and not one of the names of folders.
+    /// A name that Kafka takes: 1 to 249 of `[A-Za-z0-9._-]`, and not one of the names of folders. Wildcards and
+    /// variables are what AIO refuses; a `/`, which its own articles write, is left to the broker.
     fn kafka_topic(&mut self, text: &Text) -> Option<String> {
         let topic = text.as_str();
-        let stray = topic.char_indices().find(|(_, c)| !(c.is_ascii_alphanumeric() || "._-".contains(*c)));
-        let problem = match stray {
-            Some((at, c)) => {
-                let at = text.part(at..at + c.len_utf8());
-                let problem =
-                    error(codes::BAD_KAFKA_TOPIC, at, format!("`{c}` is not allowed in a Kafka topic"));
-                problem.help("Kafka topics are plain names, without levels, wildcards and variables")
-            }
-            None if topic.len() > 249 || [".", ".."].contains(&topic) => {
-                let message = "a Kafka topic has 1 to 249 characters, and isn't `.` or `..`";
-                error(codes::BAD_KAFKA_TOPIC, text.span(), message)
-            }
-            None => return Some(topic.to_owned()),
-        };
-        self.problems.push(problem);
-        None
+        let stray = |c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c));
+        let first = topic.find(|c| stray(c) && c != '/').or_else(|| topic.find('/'));
+        if let Some(at) = first {
+            let c = topic[at..].chars().next().expect("`find` gives the start of a character");
+            let place = text.part(at..at + c.len_utf8());
+            let message = format!("`{c}` is not allowed in a Kafka topic");
+            let slash = c == '/';
+            let problem = if slash { warning } else { error }(codes::BAD_KAFKA_TOPIC, place, message);
+            let help = "Kafka topics are plain names, without levels, wildcards and variables";
+            self.problems.push(problem.help(help));
+            return slash.then(|| topic.to_owned());
+        }
+        if topic.len() > 249 || [".", ".."].contains(&topic) {
+            let message = "a Kafka topic has 1 to 249 characters, and isn't `.` or `..`";
+            self.problems.push(error(codes::BAD_KAFKA_TOPIC, text.span(), message));
+            return None;
+        }
+        Some(topic.to_owned())
     }
 
     fn data_destination(

@@ -138,6 +138,19 @@ impl Settings {
 }
 
 impl EndpointType {
+    /// As manifests write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EndpointType::Mqtt => "Mqtt",
+            EndpointType::Kafka => "Kafka",
+            EndpointType::DataLakeStorage => "DataLakeStorage",
+            EndpointType::FabricOneLake => "FabricOneLake",
+            EndpointType::DataExplorer => "DataExplorer",
+            EndpointType::LocalStorage => "LocalStorage",
+            EndpointType::OpenTelemetry => "OpenTelemetry",
+        }
+    }
+
     /// Whether it stores rows or files, and so needs a schema: Data Lake, OneLake, Data Explorer, local storage.
     pub fn is_storage(self) -> bool {
         matches!(
