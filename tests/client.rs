@@ -66,15 +66,6 @@ impl Wire {
 
 /// Publishes the numbers at QoS 1, at most `window` unacknowledged, again and again until each has its PUBACK.
 pub(crate) async fn publish(port: u16, topic: &str, numbers: Range<u64>, window: usize) {
-    publish_to(&|| port, topic, numbers, window).await;
-}
-
-pub(crate) async fn publish_to(
-    port: &(dyn Fn() -> u16 + Sync),
-    topic: &str,
-    numbers: Range<u64>,
-    window: usize,
-) {
     let work = async {
         let mut left = numbers;
         // what the broker has not acknowledged, oldest first
@@ -184,13 +175,6 @@ impl Got {
 
 /// A subscriber with a session of its own. Returns once it is subscribed.
 pub(crate) async fn subscribe(port: u16, filter: &str) -> (Got, JoinHandle<()>) {
-    subscribe_to(Arc::new(move || port), filter).await
-}
-
-pub(crate) async fn subscribe_to(
-    port: Arc<dyn Fn() -> u16 + Send + Sync>,
-    filter: &str,
-) -> (Got, JoinHandle<()>) {
     let got = Got::default();
     let (ready, is_ready) = tokio::sync::oneshot::channel();
     let task = tokio::spawn({
