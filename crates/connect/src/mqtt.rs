@@ -129,7 +129,7 @@ pub(crate) struct Bearer {
 /// The broker an endpoint means.
 enum Peer<'a> {
     Embedded(&'a Broker),
-    Remote(Remote),
+    Remote(Arc<Remote>),
 }
 
 impl<'a> Peer<'a> {
@@ -144,14 +144,14 @@ impl<'a> Peer<'a> {
             (MqttHost::LocalBroker, LocalBroker::Remote { address, .. }) => (address, None),
             (MqttHost::LocalBroker, LocalBroker::Embedded(broker)) => return Peer::Embedded(broker),
         };
-        Peer::Remote(Remote {
+        Peer::Remote(Arc::new(Remote {
             endpoint: endpoint.clone(),
             mqtt: mqtt.clone(),
             address: address.clone(),
             websocket_path,
             client_id: client_id(mqtt.client_id_prefix.as_deref(), &context.flow, role),
             context: context.clone(),
-        })
+        }))
     }
 }
 

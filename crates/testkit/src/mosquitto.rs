@@ -95,6 +95,8 @@ async fn spawn(options: &MosquittoOptions, dir: &Path, port: u16) -> Result<Chil
     // Started as root, mosquitto would change to a user that may not write here; else this has no effect.
     config.push_str("user root\n");
     let _ = writeln!(config, "{}", path(&options.general));
+    // It does not start with nothing but a WebSocket listener.
+    let _ = writeln!(config, "listener 0 {}/socket", dir.display());
     if options.listener.contains("websockets") {
         // Mosquitto 2.0.11 gives up when all its listeners are for WebSockets.
         let _ = writeln!(config, "listener {} 127.0.0.1", free_port());

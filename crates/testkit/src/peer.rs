@@ -80,4 +80,10 @@ impl PeerConnection {
     pub async fn send_bytes(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
     }
+
+    /// Waits until the client has closed the connection, whatever it still sends.
+    pub async fn end(mut self) {
+        let mut buffer = [0; 1024];
+        while matches!(self.stream.read(&mut buffer).await, Ok(1..)) {}
+    }
 }

@@ -42,8 +42,8 @@ struct Link {
 }
 
 impl MqttSink {
-    pub(super) fn new(remote: Remote, rules: PublicationRules) -> Self {
-        Self { remote: Arc::new(remote), rules, link: Mutex::new(None) }
+    pub(super) fn new(remote: Arc<Remote>, rules: PublicationRules) -> Self {
+        Self { remote, rules, link: Mutex::new(None) }
     }
 
     /// Hands records to the connection, which is started if there is none. Does not wait, so that the order of calls

@@ -49,11 +49,15 @@ pub(super) struct MqttSource {
 
 impl MqttSource {
     /// Connects and subscribes.
-    pub(super) async fn open(remote: Remote, filters: &[TopicFilter], qos: QoS) -> Result<Self, SourceError> {
+    pub(super) async fn open(
+        remote: Arc<Remote>,
+        filters: &[TopicFilter],
+        qos: QoS,
+    ) -> Result<Self, SourceError> {
         let endpoint = remote.endpoint.name.to_string();
         let inflight_max = usize::from(remote.mqtt.inflight_max);
         let queue = Arc::new(Queue::default());
-        let subscriber = Subscriber::open(Arc::new(remote), filters, qos, queue.clone())
+        let subscriber = Subscriber::open(remote, filters, qos, queue.clone())
             .await
             .map_err(|failure| failure.of_source(&endpoint))?;
         let (finished, receipts) = mpsc::channel(inflight_max.max(1));

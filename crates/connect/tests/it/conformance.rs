@@ -17,28 +17,23 @@ use crate::support::*;
 struct Peer {
     mqtt: Mqtt,
     context: Context,
-    _broker: Running,
-}
-
-#[expect(dead_code, reason = "they run for as long as they are held")]
-enum Running {
-    Mosquitto(Mosquitto),
-    Embedded(Broker),
+    /// Runs for as long as it is held; the embedded broker needs no holding.
+    _mosquitto: Option<Mosquitto>,
 }
 
 impl Peer {
     async fn mosquitto() -> Self {
         let broker = Mosquitto::start(MosquittoOptions::default()).await;
-        Self { mqtt: mqtt(broker.port()), context: context(), _broker: Running::Mosquitto(broker) }
+        Self { mqtt: mqtt(broker.port()), context: context(), _mosquitto: Some(broker) }
     }
 
     async fn in_process() -> Self {
         let broker = Broker::new(BrokerConfig::default());
-        let local_broker = LocalBroker::Embedded(broker.clone());
+        let local_broker = LocalBroker::Embedded(broker);
         Self {
             mqtt: Mqtt { host: MqttHost::LocalBroker, ..mqtt(1) },
             context: Context { local_broker, ..context() },
-            _broker: Running::Embedded(broker),
+            _mosquitto: None,
         }
     }
 
@@ -74,7 +69,7 @@ impl Peer {
                 ..mqtt(port)
             },
             context: Context { credentials: Arc::new(given), ..context() },
-            _broker: Running::Embedded(broker),
+            _mosquitto: None,
         }
     }
 }

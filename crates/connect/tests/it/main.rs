@@ -4,4 +4,6 @@
 
 mod conformance;
 mod mosquitto;
+mod scripted;
 mod support;
+mod tls;
