@@ -8,6 +8,7 @@ use tidegate_core::{Ack, Record, Rejected, Sink, Trouble, WriteError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::DeadLetter;
 use crate::backoff::{Backoff, Hope};
 use crate::ledger::{Account, End};
 use crate::supervisor::Instance;
@@ -173,11 +174,7 @@ impl Delivery {
                 self.account.settle(1, End::Expired);
             } else {
                 self.account.settle(1, End::DeadLettered);
-                self.instance.flow.metrics.error("PayloadError");
-                tracing::warn!(
-                    dataflow = %self.instance.flow.key, topic = %record.topic, reason,
-                    "message dropped: it will never be taken"
-                );
+                self.instance.bury(DeadLetter { record, reason });
             }
         }
     }

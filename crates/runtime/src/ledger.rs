@@ -45,6 +45,7 @@ impl Ledger {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum End {
     Delivered { bytes: u64 },
+    Filtered,
     Expired,
     DeadLettered,
 }
@@ -77,6 +78,7 @@ impl Account {
                 ledger.delivered += messages;
                 ledger.bytes_delivered += bytes;
             }
+            End::Filtered => ledger.filtered += messages,
             End::Expired => ledger.expired += messages,
             End::DeadLettered => ledger.dead_lettered += messages,
         }

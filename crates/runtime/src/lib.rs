@@ -9,11 +9,13 @@ mod health;
 mod ledger;
 mod metrics;
 mod pipeline;
+mod steps;
 mod supervisor;
 mod tap;
 
 pub use health::{Health, HealthStatus};
 pub use ledger::Ledger;
 pub use metrics::Metrics;
-pub use supervisor::{Connectors, FlowReport, FlowState, Supervisor, SupervisorOptions};
+pub use steps::DatasetState;
+pub use supervisor::{Connectors, DeadLetter, FlowReport, FlowState, Supervisor, SupervisorOptions};
 pub use tap::{Stage, Tap, Tapped};

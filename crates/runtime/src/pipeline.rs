@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::deliver::{Chunk, Delivery, Turns};
 use crate::ledger::Account;
+use crate::steps::Steps;
 use crate::supervisor::Instance;
 use crate::tap::Stage;
 
@@ -32,6 +33,7 @@ pub(crate) enum Exit {
 pub(crate) struct Pipeline {
     pub(crate) source: Box<dyn Source>,
     pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) steps: Steps,
     pub(crate) instance: Arc<Instance>,
 }
 
@@ -39,6 +41,9 @@ type Write = Pin<Box<dyn Future<Output = Vec<Ack>> + Send>>;
 
 impl Pipeline {
     pub(crate) async fn run(mut self, stop: &CancellationToken) -> Exit {
+        if stop.run_until_cancelled(self.steps.prepare()).await.is_none() {
+            return Exit::Drained;
+        }
         let account = Arc::new(Account::new(self.instance.flow.clone()));
         let exit = self.pump(&account, stop).await;
         self.source.close().await;
@@ -122,18 +127,17 @@ impl Pipeline {
     }
 
     /// Takes a batch over, runs the steps and appends what comes out to the chunk.
-    fn take(&self, batch: Batch, account: &Account, pending: &mut Chunk) {
+    fn take(&mut self, batch: Batch, account: &Account, pending: &mut Chunk) {
         let bytes = batch.records.iter().map(|r| r.payload.len() as u64).sum();
         account.receive(batch.records.len() as u64, bytes);
         let tap = &self.instance.flow.tap;
         if tap.is_watched() {
             for record in &batch.records {
                 tap.show(Stage::Source, record.clone());
-                tap.show(Stage::Transformed, record.clone());
             }
         }
         pending.since.get_or_insert_with(Instant::now);
-        pending.records.extend(batch.records);
+        self.steps.run(batch.records, &self.instance, account, &mut pending.records);
         pending.acks.push(batch.ack);
     }
 }

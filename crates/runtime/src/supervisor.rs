@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use tidegate_core::{Sink, Source, SourceError, Trouble, WriteError};
+use tidegate_core::{Record, Sink, Source, SourceError, Trouble, WriteError};
 use tidegate_model::plan::Plan;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -19,6 +19,7 @@ use crate::backoff::{Backoff, Hope};
 use crate::health::{End, Health, HealthStatus, InstanceHealth, aggregate};
 use crate::metrics::{FlowMetrics, Metrics};
 use crate::pipeline::{Exit, Pipeline};
+use crate::steps::{DatasetState, Steps};
 use crate::{Ledger, Tap};
 
 /// Opens the two ends of a flow. The runtime knows nothing else of connectors.
@@ -27,9 +28,25 @@ pub trait Connectors: Send + Sync + 'static {
     /// Opens the source of one instance of a flow: connected and subscribed.
     async fn open_source(&self, plan: &Plan, instance: u32) -> Result<Box<dyn Source>, SourceError>;
 
+    /// The records of a dataset, by its state store key, as they change.
+    fn watch_dataset(&self, key: &str) -> watch::Receiver<DatasetState>;
+
+    /// Takes a message that can't be processed, or that the destination will never take. It must not block: the flow
+    /// goes on.
+    fn bury(&self, plan: &Plan, letter: DeadLetter);
+
     /// Makes the sink of one instance of a flow. It need not connect yet; what only a change of configuration mends
     /// fails here.
     async fn open_sink(&self, plan: &Plan, instance: u32) -> Result<Arc<dyn Sink>, Trouble>;
+}
+
+/// A message that can't be processed, or that the destination will never take.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// The message as it came in; as it was to go out where the destination refused it.
+    pub record: Record,
+    /// Why, as a sentence; where a rule failed, which.
+    pub reason: String,
 }
 
 /// What all flows of an instance have in common.
@@ -116,6 +133,7 @@ pub(crate) struct Instance {
     pub(crate) index: u32,
     pub(crate) seed: u64,
     pub(crate) drain_max: Duration,
+    connectors: Arc<dyn Connectors>,
     /// Whether the target is known to be well, so that the ordinary write takes no lock to say so.
     target_is_well: AtomicBool,
 }
@@ -266,9 +284,10 @@ impl Supervisor {
                     index,
                     seed: self.options.seed ^ hasher.finish(),
                     drain_max: self.options.drain_max,
+                    connectors: self.connectors.clone(),
                     target_is_well: AtomicBool::new(false),
                 });
-                tokio::spawn(instance.run(self.connectors.clone(), stop.clone()))
+                tokio::spawn(instance.run(stop.clone()))
             })
             .collect();
         Running { flow, stop, tasks }
@@ -324,12 +343,12 @@ impl Flow {
 
 impl Instance {
     /// Opens both ends and runs the pipeline, again and again, until asked to stop.
-    async fn run(self: Arc<Self>, connectors: Arc<dyn Connectors>, stop: CancellationToken) {
+    async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut backoff = Backoff::new(self.seed);
         loop {
             let attempt = async {
-                let sink = self.open_sink(&*connectors).await?;
-                let source = self.open_source(&*connectors).await?;
+                let sink = self.open_sink().await?;
+                let source = self.open_source().await?;
                 Ok::<_, Hope>((source, sink))
             };
             let opened = tokio::select! {
@@ -366,15 +385,15 @@ impl Instance {
         }
     }
 
-    async fn open_sink(&self, connectors: &dyn Connectors) -> Result<Arc<dyn Sink>, Hope> {
-        connectors.open_sink(&self.flow.plan, self.index).await.map_err(|trouble| {
+    async fn open_sink(&self) -> Result<Arc<dyn Sink>, Hope> {
+        self.connectors.open_sink(&self.flow.plan, self.index).await.map_err(|trouble| {
             self.target_troubled(trouble);
             Hope::Distant
         })
     }
 
-    async fn open_source(&self, connectors: &dyn Connectors) -> Result<Box<dyn Source>, Hope> {
-        match connectors.open_source(&self.flow.plan, self.index).await {
+    async fn open_source(&self) -> Result<Box<dyn Source>, Hope> {
+        match self.connectors.open_source(&self.flow.plan, self.index).await {
             Ok(source) => {
                 self.flow.set_health(self.index, |h| h.source = End::Well);
                 Ok(source)
@@ -390,7 +409,8 @@ impl Instance {
         sink: Arc<dyn Sink>,
         stop: &CancellationToken,
     ) -> Exit {
-        let pipeline = Pipeline { source, sink: sink.clone(), instance: self.clone() };
+        let steps = Steps::new(&self.flow.plan, |key| self.connectors.watch_dataset(key));
+        let pipeline = Pipeline { source, sink: sink.clone(), steps, instance: self.clone() };
         let mut run = std::pin::pin!(AssertUnwindSafe(pipeline.run(stop)).catch_unwind());
         let mut prepare = std::pin::pin!(self.prepare(&*sink));
         let mut prepared = false;
@@ -434,6 +454,12 @@ impl Instance {
         };
         self.troubled("source", trouble, |health| &mut health.source);
         hope
+    }
+
+    /// Hands a dead letter on. Its message is settled by whoever calls.
+    pub(crate) fn bury(&self, letter: DeadLetter) {
+        self.flow.metrics.error("PayloadError");
+        self.connectors.bury(&self.flow.plan, letter);
     }
 
     pub(crate) fn target_well(&self) {

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use tidegate_connect::{Context, Credentials, FlowIdentity, LocalBroker, Tokens};
 use tidegate_core::{Sink, Source, SourceError, Trouble};
 use tidegate_model::plan::Plan;
-use tidegate_runtime::Connectors;
+use tidegate_runtime::{Connectors, DatasetState, DeadLetter};
+use tokio::sync::watch;
 
 /// What all connections of an instance have in common; the rest comes from the plan.
 pub(crate) struct Connections {
@@ -35,6 +36,17 @@ impl Connections {
 impl Connectors for Connections {
     async fn open_source(&self, plan: &Plan, instance: u32) -> Result<Box<dyn Source>, SourceError> {
         tidegate_connect::open_source(&plan.source, &self.context(plan, instance)).await
+    }
+
+    fn watch_dataset(&self, _key: &str) -> watch::Receiver<DatasetState> {
+        watch::Sender::new(DatasetState::Unavailable("there is no state store in this version".into())).subscribe()
+    }
+
+    fn bury(&self, plan: &Plan, letter: DeadLetter) {
+        tracing::warn!(
+            dataflow = %plan.name, topic = %letter.record.topic, reason = letter.reason,
+            "message dropped: it can't be processed"
+        );
     }
 
     async fn open_sink(&self, plan: &Plan, instance: u32) -> Result<Arc<dyn Sink>, Trouble> {

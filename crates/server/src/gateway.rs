@@ -91,8 +91,9 @@ impl Idle {
 /// What of a plan this version can't run. A flow never runs in part.
 fn cannot_run(plan: &Plan) -> Option<String> {
     let is_mqtt = |settings: &Settings| matches!(settings, Settings::Mqtt(_));
-    if plan.transform.is_some() {
-        Some("transformations don't run in this version".into())
+    let transform = plan.transform.as_ref();
+    if transform.is_some_and(|t| t.rules.dataset_keys().next().is_some()) {
+        Some("enrichment from datasets does not run in this version".into())
     } else if !is_mqtt(&plan.source.endpoint.settings) {
         Some(format!(
             "a source of type {} does not run in this version",

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tidegate_core::{Record, WriteError};
-use tidegate_runtime::{FlowState, HealthStatus, Stage};
-use world::{Answer, World, number, plan, target_trouble};
+use tidegate_expr::{Dataset, DatasetRule, FilterRule, MapRule, Rules};
+use tidegate_runtime::{DatasetState, FlowState, HealthStatus, Stage};
+use world::{Answer, World, number, plan, target_trouble, transforming};
 
 #[tokio::test(start_paused = true)]
 async fn acknowledges_only_after_delivery_and_in_order() {
@@ -205,6 +206,70 @@ async fn metrics_show_the_ledger() {
         assert_eq!(value("aio_dataflow_messages_sent"), 9.0);
         assert_eq!(value("aio_dataflow_messages_dropped_processing_errors"), 1.0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_filter_map_and_bury_and_the_books_balance() {
+    let w = World::new();
+    let filter =
+        FilterRule { inputs: vec!["n".into()], expression: "$1 % 3 == 0".into(), ..FilterRule::default() };
+    let double = MapRule {
+        inputs: vec!["n".into()],
+        output: "twice".into(),
+        expression: Some("$1 * 2".into()),
+        ..MapRule::default()
+    };
+    let plan = transforming(Rules { filters: vec![filter], maps: vec![double], ..Rules::default() });
+    let now = tokio::time::Instant::now().into_std();
+    // 0, 3 and 6 are filtered; 5 is no JSON
+    w.broker.publish_with(0..8, |n| {
+        let payload = if n == 5 { "oops".to_owned() } else { format!("{{\"n\":{n}}}") };
+        Record::new("in", payload, now)
+    });
+    w.supervisor.apply(&[plan]).await;
+    w.until_acked(8).await;
+    assert_eq!(
+        *w.destination.payloads.lock(),
+        [r#"{"twice":2}"#, r#"{"twice":4}"#, r#"{"twice":8}"#, r#"{"twice":14}"#]
+    );
+    let ledger = w.ledger();
+    assert_eq!((ledger.delivered, ledger.filtered, ledger.dead_lettered), (4, 3, 1));
+    let buried = w.buried.lock();
+    assert_eq!((buried.len(), &buried[0].record.payload[..]), (1, &b"oops"[..]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn enrichment_waits_for_its_dataset_and_follows_it() {
+    let w = World::new();
+    let dataset = DatasetRule {
+        key: "machines as m".into(),
+        inputs: vec!["$source.id".into(), "$context.id".into()],
+        expression: Some("$1 == $2".into()),
+    };
+    let hall =
+        MapRule { inputs: vec!["$context(m).hall".into()], output: "hall".into(), ..MapRule::default() };
+    w.supervisor
+        .apply(&[transforming(Rules { datasets: vec![dataset], maps: vec![hall], ..Rules::default() })])
+        .await;
+    let now = tokio::time::Instant::now().into_std();
+    let publish = |n: u64| w.broker.publish_with(n..n + 1, |_| Record::new("in", r#"{"id":7}"#, now));
+    publish(0);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(w.broker.acked(), [0; 0]);
+    for (n, hall) in [(0, "A"), (1, "B")] {
+        let (dataset, _) = Dataset::parse(format!("{{\"id\":7,\"hall\":\"{hall}\"}}").into());
+        w.dataset.send_replace(DatasetState::Ready(dataset));
+        if n > 0 {
+            publish(n);
+        }
+        w.until_acked(n as usize + 1).await;
+        assert_eq!(w.destination.payloads.lock()[n as usize], format!("{{\"hall\":\"{hall}\"}}"));
+    }
+    w.dataset.send_replace(DatasetState::Unavailable("the state store is down".into()));
+    publish(2);
+    w.until_acked(3).await;
+    assert_eq!(w.ledger().dead_lettered, 1);
+    assert!(w.buried.lock()[0].reason.contains("the state store is down"));
 }
 
 fn answers() -> impl Strategy<Value = Vec<Answer>> {

@@ -10,14 +10,19 @@ use parking_lot::Mutex;
 use tidegate_core::{
     Ack, Batch, ByteString, Record, Rejected, Sink, Source, SourceError, Trouble, WriteError,
 };
+use tidegate_expr::{Rules, Semantics};
 use tidegate_model::endpoint::{
     Authentication, CloudEventAttributes, Endpoint, Mqtt, MqttHost, MqttProtocol, Qos, Settings, Tls,
 };
 use tidegate_model::names::ResourceName;
-use tidegate_model::plan::{DataDestination, DataSources, DestinationSpec, Plan, SourceSpec};
+use tidegate_model::plan::{
+    DataDestination, DataSources, DestinationSpec, Plan, SerializationFormat, SourceSpec, Transform,
+};
 use tidegate_model::topic::{TopicFilter, TopicTemplate};
-use tidegate_runtime::{Connectors, Ledger, Metrics, Supervisor, SupervisorOptions};
-use tokio::sync::Notify;
+use tidegate_runtime::{
+    Connectors, DatasetState, DeadLetter, Ledger, Metrics, Supervisor, SupervisorOptions,
+};
+use tokio::sync::{Notify, watch};
 
 /// What a broker would keep: messages nobody has acknowledged, oldest first.
 #[derive(Default)]
@@ -124,6 +129,7 @@ pub(crate) enum Answer {
 #[derive(Default)]
 pub(crate) struct Destination {
     pub(crate) taken: Mutex<Vec<u64>>,
+    pub(crate) payloads: Mutex<Vec<String>>,
     pub(crate) answers: Mutex<VecDeque<Answer>>,
     pub(crate) in_flight_max: AtomicUsize,
     pub(crate) prepares: Mutex<VecDeque<WriteError>>,
@@ -139,7 +145,10 @@ impl Destination {
     }
 
     fn take(&self, records: &[Record]) {
-        self.taken.lock().extend(records.iter().map(number));
+        self.taken
+            .lock()
+            .extend(records.iter().filter_map(|r| std::str::from_utf8(&r.payload).ok()?.parse::<u64>().ok()));
+        self.payloads.lock().extend(records.iter().map(|r| String::from_utf8_lossy(&r.payload).into_owned()));
     }
 }
 
@@ -203,11 +212,15 @@ pub(crate) struct World {
     pub(crate) broker: Arc<Broker>,
     pub(crate) destination: Arc<Destination>,
     pub(crate) supervisor: Arc<Supervisor>,
+    pub(crate) dataset: watch::Sender<DatasetState>,
+    pub(crate) buried: Arc<Mutex<Vec<DeadLetter>>>,
 }
 
 struct Scripted {
     broker: Arc<Broker>,
     destination: Arc<Destination>,
+    dataset: watch::Sender<DatasetState>,
+    buried: Arc<Mutex<Vec<DeadLetter>>>,
 }
 
 #[async_trait]
@@ -215,6 +228,14 @@ impl Connectors for Scripted {
     async fn open_source(&self, _: &Plan, _: u32) -> Result<Box<dyn Source>, SourceError> {
         self.broker.opened.fetch_add(1, Ordering::Relaxed);
         Ok(Box::new(ScriptedSource { broker: self.broker.clone(), unacked: VecDeque::new(), batches: 0 }))
+    }
+
+    fn watch_dataset(&self, _: &str) -> watch::Receiver<DatasetState> {
+        self.dataset.subscribe()
+    }
+
+    fn bury(&self, _: &Plan, letter: DeadLetter) {
+        self.buried.lock().push(letter);
     }
 
     async fn open_sink(&self, _: &Plan, _: u32) -> Result<Arc<dyn Sink>, Trouble> {
@@ -229,11 +250,18 @@ impl World {
         broker.unacked_max.store(100, Ordering::Relaxed);
         let destination = Arc::new(Destination::default());
         destination.in_flight_max.store(1, Ordering::Relaxed);
-        let scripted = Scripted { broker: broker.clone(), destination: destination.clone() };
+        let dataset = watch::Sender::new(DatasetState::Pending);
+        let buried = Arc::default();
+        let scripted = Scripted {
+            broker: broker.clone(),
+            destination: destination.clone(),
+            dataset: dataset.clone(),
+            buried: Arc::clone(&buried),
+        };
         let metrics = Metrics::new(prometheus::Registry::new());
         let options = SupervisorOptions { drain_max: Duration::from_secs(10), seed: 7 };
         let supervisor = Arc::new(Supervisor::new(Arc::new(scripted), metrics, options));
-        Self { broker, destination, supervisor }
+        Self { broker, destination, supervisor, dataset, buried }
     }
 
     pub(crate) async fn start(&self) {
@@ -303,4 +331,11 @@ pub(crate) fn plan(name: &str, topic: &str) -> Arc<Plan> {
         },
         request_disk_persistence: false,
     })
+}
+
+/// The same flow with a transformation in it.
+pub(crate) fn transforming(rules: Rules) -> Arc<Plan> {
+    let (rules, _) = tidegate_expr::Transform::compile(rules, Semantics::default()).unwrap();
+    let transform = Transform { rules: Arc::new(rules), format: SerializationFormat::Json, schema: None };
+    Arc::new(Plan { transform: Some(transform), ..(*plan("flow", "out")).clone() })
 }

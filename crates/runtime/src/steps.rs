@@ -1,0 +1,109 @@
+//! What happens to a record between source and sink: enrich, filter, map.
+
+use tidegate_core::Record;
+use tidegate_expr::{Dataset, Message, Outcome, Transformer};
+use tidegate_model::plan::Plan;
+use tokio::sync::watch;
+
+use crate::ledger::{Account, End};
+use crate::supervisor::Instance;
+use crate::{DeadLetter, Stage};
+
+/// The records of a dataset as they are known now.
+#[derive(Clone, Debug)]
+pub enum DatasetState {
+    /// Nobody has answered yet.
+    Pending,
+    /// The value of its key; a key without a value is a dataset without records.
+    Ready(Dataset),
+    /// The state store can't be asked, and why.
+    Unavailable(String),
+}
+
+/// The steps of one instance, with their memory.
+pub(crate) struct Steps {
+    transformer: Option<Transformer>,
+    datasets: Vec<(String, watch::Receiver<DatasetState>)>,
+}
+
+impl Steps {
+    /// The steps of a plan; `watch` finds the records of a dataset by its state store key.
+    pub(crate) fn new(plan: &Plan, watch: impl Fn(&str) -> watch::Receiver<DatasetState>) -> Self {
+        let transformer = plan.transform.as_ref().map(|t| Transformer::new(t.rules.clone()));
+        let keys = transformer.iter().flat_map(|t| t.transform().dataset_keys());
+        let datasets = keys.map(|key| (key.to_owned(), watch(key))).collect();
+        Self { transformer, datasets }
+    }
+
+    /// Waits until every dataset is there, or known not to be: no message should fail for want of patience.
+    pub(crate) async fn prepare(&mut self) {
+        let Some(transformer) = &mut self.transformer else { return };
+        for (key, dataset) in &mut self.datasets {
+            // an error says that nobody will ever tell
+            let known = dataset.wait_for(|state| !matches!(state, DatasetState::Pending)).await;
+            let state =
+                known.map_or_else(|_| DatasetState::Unavailable("nobody holds it".into()), |s| s.clone());
+            set(transformer, key, &state);
+        }
+    }
+
+    /// Takes up what has changed in the datasets.
+    fn refresh(&mut self) {
+        let Some(transformer) = &mut self.transformer else { return };
+        for (key, dataset) in &mut self.datasets {
+            if dataset.has_changed().unwrap_or(false) {
+                let state = dataset.borrow_and_update().clone();
+                set(transformer, key, &state);
+            }
+        }
+    }
+
+    /// Runs the steps over a batch; what goes on is appended to `out`, the rest is settled.
+    pub(crate) fn run(
+        &mut self,
+        records: Vec<Record>,
+        instance: &Instance,
+        account: &Account,
+        out: &mut Vec<Record>,
+    ) {
+        self.refresh();
+        let tap = &instance.flow.tap;
+        let watched = tap.is_watched();
+        let Some(transformer) = &mut self.transformer else {
+            if watched {
+                records.iter().for_each(|record| tap.show(Stage::Transformed, record.clone()));
+            }
+            out.extend(records);
+            return;
+        };
+        let mut filtered = 0;
+        for mut record in records {
+            match transformer.apply(Message::from(&record)) {
+                Outcome::Pass(passed) => {
+                    record.payload = passed.payload;
+                    record.properties = passed.properties;
+                    if watched {
+                        tap.show(Stage::Transformed, record.clone());
+                    }
+                    out.push(record);
+                }
+                Outcome::Filtered { .. } => filtered += 1,
+                Outcome::Failed(failure) => {
+                    account.settle(1, End::DeadLettered);
+                    instance.bury(DeadLetter { record, reason: failure.to_string() });
+                }
+            }
+        }
+        if filtered > 0 {
+            account.settle(filtered, End::Filtered);
+        }
+    }
+}
+
+fn set(transformer: &mut Transformer, key: &str, state: &DatasetState) {
+    match state {
+        DatasetState::Pending => {}
+        DatasetState::Ready(dataset) => transformer.set_dataset(key, dataset),
+        DatasetState::Unavailable(why) => transformer.dataset_unavailable(key, why),
+    }
+}
