@@ -17,7 +17,7 @@ async fn quickstart() -> Gateway {
 #[tokio::test]
 async fn data_moves_on_a_machine_with_nothing_installed() {
     let gateway = quickstart().await;
-    for flow in ["thermostat-to-factory", "assets-to-archive"] {
+    for flow in ["thermostat-fahrenheit", "assets-to-archive"] {
         gateway.until(flow, "delivered", |f| f["messages"]["delivered"].as_u64() > Some(0)).await;
     }
 }
