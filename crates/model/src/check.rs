@@ -206,9 +206,9 @@ impl Linker<'_> {
         if name.value == ResourceName::default_name() {
             return Ok(Some(Found { thing: Arc::new(default()), valid: true, at, defined_at: None }));
         }
-        let names =
-            declared.keys().filter(|(namespace, _)| namespace == self.namespace).map(|(_, n)| n.as_str());
-        Err(match closest(name.value.as_str(), names) {
+        let given = declared.keys().filter(|(ns, _)| ns == self.namespace).map(|(_, name)| name.as_str());
+        let default = ResourceName::default_name();
+        Err(match closest(name.value.as_str(), given.chain([default.as_str()])) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => "give the file it is in along with this one".into(),
         })
@@ -245,19 +245,16 @@ impl Linker<'_> {
                     let problem = from.error(codes::SHARED_EVENT_GRID, message);
                     self.problems.push(problem.help("use a profile with `instanceCount: 1` for this flow"));
                 }
-                let filters: Option<Vec<_>> =
-                    draft.data_sources.iter().map(|text| self.topic_filter(text)).collect();
-                Some(DataSources::Mqtt { filters: filters.filter(|f| !f.is_empty())?, qos: mqtt.qos })
+                let filters = all(draft.data_sources.iter().map(|text| self.topic_filter(text)))?;
+                Some(DataSources::Mqtt { filters, qos: mqtt.qos })
             }
             Settings::Kafka(kafka) => {
                 if kafka.consumer_group_id.is_none() {
                     let message = "a Kafka endpoint needs `consumerGroupId` to be a source";
                     self.problems.push(from.error(codes::NO_CONSUMER_GROUP, message));
                 }
-                let topics: Option<Vec<_>> =
-                    draft.data_sources.iter().map(|text| self.kafka_topic(text)).collect();
-                let consumer_group_id = kafka.consumer_group_id.clone()?;
-                Some(DataSources::Kafka { topics: topics.filter(|t| !t.is_empty())?, consumer_group_id })
+                let topics = all(draft.data_sources.iter().map(|text| self.kafka_topic(text)))?;
+                Some(DataSources::Kafka { topics, consumer_group_id: kafka.consumer_group_id.clone()? })
             }
             other => {
                 let message = format!("an endpoint of type {:?} can't be a source", other.endpoint_type());
@@ -274,26 +271,31 @@ impl Linker<'_> {
             .ok()
     }
 
-    /// A name that Kafka takes: 1 to 249 of `[A-Za-z0-9._-]`, and not one of the names of folders. Wildcards and
-    /// variables are what AIO refuses; a `/`, which its own articles write, is left to the broker.
+    /// A Kafka topic: no wildcards. That Kafka takes 1 to 249 of `[A-Za-z0-9._-]` only is a warning, as the product's own
+    /// examples have slashes in it.
     fn kafka_topic(&mut self, text: &Text) -> Option<String> {
+        const HELP: &str = "Kafka topics are plain names, without levels, wildcards and variables";
         let topic = text.as_str();
-        let stray = |c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c));
-        let first = topic.find(|c| stray(c) && c != '/').or_else(|| topic.find('/'));
-        if let Some(at) = first {
-            let c = topic[at..].chars().next().expect("`find` gives the start of a character");
-            let place = text.part(at..at + c.len_utf8());
-            let message = format!("`{c}` is not allowed in a Kafka topic");
-            let slash = c == '/';
-            let problem = if slash { warning } else { error }(codes::BAD_KAFKA_TOPIC, place, message);
-            let help = "Kafka topics are plain names, without levels, wildcards and variables";
-            self.problems.push(problem.help(help));
-            return slash.then(|| topic.to_owned());
-        }
-        if topic.len() > 249 || [".", ".."].contains(&topic) {
-            let message = "a Kafka topic has 1 to 249 characters, and isn't `.` or `..`";
-            self.problems.push(error(codes::BAD_KAFKA_TOPIC, text.span(), message));
+        let shared = ["$share/", "$shared/"].iter().find(|prefix| topic.starts_with(**prefix));
+        let wildcard = shared.map(|prefix| (0, *prefix)).or_else(|| topic.match_indices(['+', '#']).next());
+        if let Some((at, what)) = wildcard {
+            let problem = error(
+                codes::BAD_KAFKA_TOPIC,
+                text.part(at..at + what.len()),
+                "a Kafka topic has no wildcards",
+            );
+            self.problems.push(problem.help(HELP));
             return None;
+        }
+        let stray = topic.char_indices().find(|(_, c)| !(c.is_ascii_alphanumeric() || "._-".contains(*c)));
+        if let Some((at, c)) = stray {
+            let at = text.part(at..at + c.len_utf8());
+            let problem =
+                warning(codes::BAD_KAFKA_TOPIC, at, format!("Kafka takes no `{c}` in the name of a topic"));
+            self.problems.push(problem.help(HELP));
+        } else if topic.len() > 249 || [".", ".."].contains(&topic) {
+            let message = "Kafka takes names of 1 to 249 characters, and neither `.` nor `..`";
+            self.problems.push(warning(codes::BAD_KAFKA_TOPIC, text.span(), message));
         }
         Some(topic.to_owned())
     }
@@ -327,8 +329,9 @@ impl Linker<'_> {
                 .ok()
                 .map(DataDestination::Topic);
         }
-        if let Some(start) = ["${inputTopic", "${outputTopic"].iter().find_map(|v| written.find(v)) {
-            let end = written[start..].find('}').map_or(written.len(), |i| start + i + 1);
+        if let Some((start, end)) =
+            written.find("${").and_then(|start| Some((start, start + written[start..].find('}')? + 1)))
+        {
             let message = format!("the destination of an endpoint of type {endpoint_type:?} is a plain name");
             let problem = error(codes::STATIC_DESTINATION, text.part(start..end), message);
             self.problems.push(problem.help("only MQTT topics take variables"));
@@ -433,6 +436,12 @@ impl Linker<'_> {
         }
         Some(Arc::clone(schema))
     }
+}
+
+/// The items if there are any and none is missing. Goes through all of them, so that all are complained about.
+fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
+    let items: Vec<Option<T>> = items.collect();
+    items.into_iter().collect::<Option<Vec<T>>>().filter(|items| !items.is_empty())
 }
 
 fn is_at_event_grid(mqtt: &Mqtt) -> bool {

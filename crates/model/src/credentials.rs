@@ -1,5 +1,4 @@
-//! `Secret` and `ConfigMap`. A complaint about a Secret points at the name of the field that holds its values, never at
-//! a value, as whoever shows the complaint shows the line it points at.
+//! `Secret` and `ConfigMap`. No complaint says a value.
 
 use std::collections::BTreeMap;
 

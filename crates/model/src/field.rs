@@ -201,12 +201,15 @@ impl<'a> Object<'a> {
                 continue;
             }
             let message = format!("there is no field `{}` here", entry.key);
-            let Some(meant) = closest(&entry.key, table.fields.iter().map(|f| f.name)) else {
+            let candidates = table.fields.iter().map(|f| f.name).chain(table.ignored.iter().copied());
+            let Some(meant) = closest(&entry.key, candidates) else {
                 let names: Vec<_> = table.fields.iter().map(|f| f.name).collect();
-                let problem = warning(codes::UNKNOWN_FIELD, entry.key_span, message);
-                problems.push(match names.as_slice() {
-                    [] => problem,
-                    names => problem.help(format!("there is {}", all_of(names))),
+                problems.push(if names.is_empty() {
+                    error(codes::UNKNOWN_FIELD, entry.key_span, message)
+                        .help("this object takes no fields at all")
+                } else {
+                    warning(codes::UNKNOWN_FIELD, entry.key_span, message)
+                        .help(format!("there is {}", all_of(&names)))
                 });
                 continue;
             };
@@ -218,7 +221,7 @@ impl<'a> Object<'a> {
         }
         for field in missing {
             let at = object.find(field).map_or(at, |e| e.key_span);
-            let help = format!("write `{}: `, {}: {}", field.name, (field.wants)(), sentence(field.doc));
+            let help = format!("write `{}` with {}: {}", field.name, (field.wants)(), sentence(field.doc));
             problems.push(error(codes::MISSING_FIELD, at, format!("`{}` is missing", field.name)).help(help));
         }
         Some(object)

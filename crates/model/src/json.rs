@@ -9,7 +9,7 @@ use tidegate_core::{FileId, Span};
 
 use crate::codes;
 use crate::node::{DEPTH_MAX, Entry, Node, Number, Text, Value, span, unique};
-use crate::problems::{Problems, duplicate_key, error, note};
+use crate::problems::{Problems, duplicate_key, error, in_a_secret, note};
 
 const STRICT: ParseOptions = ParseOptions {
     allow_comments: false,
@@ -59,12 +59,12 @@ fn read(text: &str, place: &dyn Fn(std::ops::Range<usize>) -> Span, problems: &m
     match parsed {
         Ok(parsed) => reader.node(parsed.value?, 0),
         Err(e) => {
-            let place = reader.span(e.range());
-            let problem = error(
-                codes::JSON_SYNTAX,
-                place,
-                format!("invalid JSON: {}", lower_first(&e.kind().to_string())),
-            );
+            let message = format!("invalid JSON: {}", lower_first(&e.kind().to_string()));
+            if text.contains("\"Secret\"") {
+                reader.problems.push(in_a_secret(codes::JSON_SYNTAX, text, e.range().start, &message));
+                return None;
+            }
+            let problem = error(codes::JSON_SYNTAX, reader.span(e.range()), message);
             reader.problems.push(match e.kind() {
                 ParseErrorKind::ExpectedStringObjectProperty => problem.help("put the key in double quotes"),
                 ParseErrorKind::SingleQuotedStringsNotAllowed => problem.help("use double quotes"),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidegate_core::{FileId, Files, Parsed, Span};
+use tidegate_core::{FileId, Files, Label, Parsed, Span};
 
 use crate::broker::{self, BrokerFields};
 use crate::catalog::{Catalog, Declared, ResourceId};
@@ -13,7 +13,7 @@ use crate::dataflow::{self, DataflowFields, Setting};
 use crate::endpoint::{self, EndpointFields};
 use crate::field::{Read, closest, one_of};
 use crate::names::{ResourceName, is_schema_name, is_schema_version};
-use crate::node::{Node, Text, span};
+use crate::node::{Node, Text, Value, span};
 use crate::plan::FilterSemantics;
 use crate::problems::{Problems, error, note, warning};
 use crate::profile::{self, ProfileFields};
@@ -79,7 +79,55 @@ pub fn load(files: &Files, options: &LoadOptions) -> Parsed<Catalog> {
         }
     }
     let Loader { problems, world, .. } = loader;
-    check::link(world, options, problems)
+    let mut parsed = check::link(world, options, problems);
+    let secrets =
+        documents.iter().flat_map(|(_, nodes)| nodes).flat_map(SecretPlaces::of).collect::<Vec<_>>();
+    for label in parsed.diagnostics.iter_mut().map(|d| &mut d.labels) {
+        label.retain_mut(|label| secrets.iter().all(|secret| secret.keep_shut(label, files)));
+    }
+    parsed
+}
+
+/// Where a Secret has its values. Whoever shows a diagnostic shows the lines it points at, and no value is to be shown.
+struct SecretPlaces {
+    name: Option<Span>,
+    values: Vec<Span>,
+}
+
+impl SecretPlaces {
+    /// Those of a document, or of the items of a list.
+    fn of(document: &Node) -> Vec<Self> {
+        if let Some(Value::List(items)) = document.get("items").map(|items| &items.value) {
+            return items.iter().flat_map(Self::of).collect();
+        }
+        if document.get("kind").and_then(Node::as_text).map(Text::as_str) != Some(Kind::Secret.as_str()) {
+            return vec![];
+        }
+        let name = document.get("metadata").and_then(|m| m.get("name")).map(|n| n.span);
+        let others = document
+            .entries()
+            .iter()
+            .filter(|e| !["apiVersion", "kind", "metadata"].contains(&e.key.as_str()));
+        vec![Self { name, values: others.map(|e| e.value.span).collect() }]
+    }
+
+    /// Moves a label off the lines with values; whether there is a line to move it to.
+    fn keep_shut(&self, label: &mut Label, files: &Files) -> bool {
+        let shows = |at: Span| self.values.iter().any(|value| share_a_line(at, *value, files));
+        if shows(label.span) {
+            match self.name.filter(|name| !shows(*name)) {
+                Some(name) => label.span = name,
+                None => return false,
+            }
+        }
+        true
+    }
+}
+
+fn share_a_line(a: Span, b: Span, files: &Files) -> bool {
+    let (first, second) = if a.start <= b.start { (a, b) } else { (b, a) };
+    let between = Span { file: a.file, start: first.end, end: second.start };
+    a.file == b.file && !files.text(between).contains('\n')
 }
 
 /// The files with schema documents that the resources in `files` name and that are not among them, as paths relative
@@ -107,16 +155,19 @@ fn read(id: FileId, name: &str, text: &str, problems: &mut Problems) -> Vec<Node
         }
         "json" | "jsonc" => json::parse(id, text, problems).into_iter().collect(),
         "yaml" | "yml" => yaml::parse(id, text, problems),
-        // Standard input and the like: JSON starts with a brace, and manifests in YAML hardly ever do.
-        _ if text.trim_start_matches('\u{feff}').trim_start().starts_with('{') => {
-            json::parse(id, text, problems).into_iter().collect()
-        }
+        _ if looks_like_json(text) => json::parse(id, text, problems).into_iter().collect(),
         _ => yaml::parse(id, text, problems),
     };
     if documents.is_empty() && problems.errors() == before {
         problems.push(note(codes::NO_RESOURCE, start, "there is no resource in this file"));
     }
     documents
+}
+
+/// Of standard input and the like: JSON starts with a brace, which manifests in YAML do only as templates.
+fn looks_like_json(text: &str) -> bool {
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    text.starts_with('{') && !text.starts_with("{{") && !text.starts_with("{%")
 }
 
 /// The files that `Schema` resources name as their content.

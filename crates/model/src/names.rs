@@ -122,7 +122,7 @@ impl HostPort {
     /// `None` unless the text is a host, a colon and a port from 1 to 65535.
     pub fn parse(text: &str) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
-        let port: u16 = port.parse().ok().filter(|p| *p > 0)?;
+        let port: u16 = port.parse().ok().filter(|p| *p > 0 && !port.starts_with('+'))?;
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
         let ok = match bare {
             Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
@@ -150,6 +150,95 @@ impl fmt::Display for HostPort {
             write!(f, "[{}]:{}", self.host, self.port)
         } else {
             write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resource_names() {
+        let long = "x".repeat(63);
+        for good in ["abc", "a-1", "0ab", "my-instance", &long] {
+            assert_eq!(ResourceName::parse(good).unwrap().to_string(), good);
+        }
+        for bad in ["", "ab", "-ab", "ab-", "a_b", "A-b", "a.b", "aäb", &format!("{long}x")] {
+            assert_eq!(ResourceName::parse(bad), None, "{bad}");
+        }
+        assert_eq!(ResourceName::parse("default"), Some(ResourceName::default_name()));
+    }
+
+    #[test]
+    fn object_names() {
+        for good in ["a", "ca.crt", "hq-client.v2"] {
+            assert_eq!(ObjectName::parse(good).unwrap().as_str(), good);
+        }
+        for bad in ["", ".a", "a.", "A", "a/b", "<PVC-NAME>"] {
+            assert_eq!(ObjectName::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn schema_references() {
+        let parts = |text: &str| {
+            let parsed = SchemaRef::parse(text)?;
+            assert_eq!(parsed.to_string(), text);
+            Some((
+                parsed.namespace().map(str::to_owned),
+                parsed.name().to_owned(),
+                parsed.version().to_owned(),
+            ))
+        };
+        let of = |ns: Option<&str>, name: &str, version: &str| {
+            Some((ns.map(str::to_owned), name.into(), version.into()))
+        };
+        assert_eq!(parts("aio-sr://plant/press-row:1"), of(Some("plant"), "press-row", "1"));
+        assert_eq!(parts("aio-sr://press-row:0123456789"), of(None, "press-row", "0123456789"));
+        for bad in [
+            "press-row:1",
+            "aio-sr://press-row",
+            "aio-sr://press-row:",
+            "aio-sr://press-row:1.0.0",
+            "aio-sr://press-row:12345678901",
+            "aio-sr://Plant/press-row:1",
+            "aio-sr://a/b/c:1",
+            "aio-sr:///press-row:1",
+            "sr://plant/press-row:1",
+        ] {
+            assert_eq!(parts(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn hosts_with_ports() {
+        for (text, host, port) in [
+            ("mqtt.example:8883", "mqtt.example", 8883),
+            ("10.1.1.4:18883", "10.1.1.4", 18883),
+            ("[::1]:1", "::1", 1),
+            ("aio_broker:65535", "aio_broker", 65535),
+        ] {
+            let parsed = HostPort::parse(text).unwrap();
+            assert_eq!((parsed.host(), parsed.port(), parsed.to_string().as_str()), (host, port, text));
+        }
+        for bad in [
+            "",
+            ":1",
+            "a",
+            "a:",
+            "a:0",
+            "a:65536",
+            "a:+1",
+            "a:x",
+            "a b:1",
+            "::1:1",
+            "[::1]",
+            "[x]:1",
+            "a/b:1",
+            "mqtt://a:1",
+        ] {
+            assert_eq!(HostPort::parse(bad), None, "{bad}");
         }
     }
 }

@@ -36,6 +36,8 @@ pub(crate) fn placeholder(text: &str) -> Option<Range<usize>> {
 
 /// The complaint about a placeholder where only a real value can be.
 pub(crate) fn unfilled(written: &str, at: Span) -> Diagnostic {
-    error(codes::PLACEHOLDER, at, format!("`{written}` is a placeholder that nobody filled in"))
+    let verb =
+        if placeholder(written).is_none_or(|range| range == (0..written.len())) { "is" } else { "holds" };
+    error(codes::PLACEHOLDER, at, format!("`{written}` {verb} a placeholder that nobody filled in"))
         .help("put the real value here, or render the template first")
 }

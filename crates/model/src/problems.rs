@@ -66,3 +66,10 @@ pub(crate) fn note(code: Code, at: Span, message: impl Into<String>) -> Diagnost
 pub(crate) fn duplicate_key(key: &str, at: Span, first: Span) -> Diagnostic {
     error(codes::DUPLICATE_KEY, at, format!("`{key}` stands twice in this object")).label(first, "first here")
 }
+
+/// The complaint about a Secret that can't be read. It has no place, as whoever shows a place shows the line, and the
+/// line may hold a value.
+pub(crate) fn in_a_secret(code: Code, text: &str, at: usize, message: &str) -> Diagnostic {
+    let line = text.get(..at).unwrap_or(text).matches('\n').count() + 1;
+    Diagnostic::new(code, Severity::Error, format!("line {line}, in a Secret: {message}"))
+}

@@ -299,7 +299,12 @@ fn diagnostic(finding: Finding, places: &Places) -> Option<Diagnostic> {
         Part::Output => places.output.as_ref(),
         Part::Expression => places.expression.as_ref(),
     };
-    if stage == Stage::Datasets && matches!(part, Part::Input(_)) && text.is_some_and(|t| !has_prefix(t)) {
+    let said = match (stage, part) {
+        (Stage::Datasets, Part::Input(_)) => text.is_some_and(|t| !has_prefix(t)),
+        (_, Part::Expression) => text.is_none(),
+        _ => false,
+    };
+    if said {
         return None;
     }
     let at = text.map_or(places.rule, |text| text.part(range));

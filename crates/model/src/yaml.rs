@@ -7,7 +7,7 @@ use tidegate_core::{Diagnostic, FileId, Span};
 
 use crate::codes;
 use crate::node::{DEPTH_MAX, Entry, Node, Number, Text, Value, span, unique};
-use crate::problems::{Problems, duplicate_key, error, warning};
+use crate::problems::{Problems, duplicate_key, error, in_a_secret, warning};
 
 /// How many nodes aliases may add to a file: far more than a manifest needs, far fewer than a bomb makes.
 const ALIASED_NODES_MAX: usize = 100_000;
@@ -19,8 +19,16 @@ pub(crate) fn parse(file: FileId, text: &str, problems: &mut Problems) -> Vec<No
     let mut from = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
     while let Some(rest) = text.get(from..) {
         let offsets = Offsets::new(rest, from);
-        let mut builder =
-            Builder { file, text, offsets, aliased, problems, stack: vec![], anchors: HashMap::new() };
+        let mut builder = Builder {
+            file,
+            text,
+            offsets,
+            aliased,
+            problems,
+            document: from,
+            stack: vec![],
+            anchors: HashMap::new(),
+        };
         let failed_at = builder.documents(rest, &mut documents);
         aliased = builder.aliased;
         match failed_at.and_then(|at| next_document(text, from, at)) {
@@ -76,6 +84,8 @@ struct Builder<'a> {
     offsets: Offsets,
     aliased: usize,
     problems: &'a mut Problems,
+    /// Where the document starts.
+    document: usize,
     stack: Vec<Frame>,
     anchors: HashMap<usize, Node>,
 }
@@ -88,8 +98,14 @@ struct Frame {
 }
 
 enum Content {
+    /// `{{ ... }}`, which is no YAML but a template that nobody rendered: two objects, one the key of the other.
+    Template,
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, key: Option<Key>, merged: Vec<Node> },
+    Map {
+        entries: Vec<Entry>,
+        key: Option<Key>,
+        merged: Vec<Node>,
+    },
 }
 
 struct Key {
@@ -115,6 +131,7 @@ impl Builder<'_> {
             let (start, end) = (self.offsets.byte(place.start.index()), self.offsets.byte(place.end.index()));
             let done = match event {
                 Event::DocumentStart(_) => {
+                    self.document = start;
                     self.anchors.clear();
                     None
                 }
@@ -164,6 +181,17 @@ impl Builder<'_> {
         let line_start = self.text[..at].rfind('\n').map_or(0, |i| i + 1);
         let line = self.text[line_start..].lines().next().unwrap_or("");
         let end = self.text[at..].chars().next().filter(|c| *c != '\n').map_or(at, |c| at + c.len_utf8());
+        let document =
+            &self.text[self.document..next_document(self.text, self.document, at).unwrap_or(self.text.len())];
+        if document.lines().any(|line| line.trim_end() == "kind: Secret") {
+            self.problems.push(in_a_secret(
+                codes::YAML_SYNTAX,
+                self.text,
+                at,
+                &format!("invalid YAML: {info}"),
+            ));
+            return;
+        }
         let problem = error(codes::YAML_SYNTAX, self.span(at..end), format!("invalid YAML: {info}"));
         let indent = &line[..line.len() - line.trim_start().len()];
         self.problems.push(if line.contains("{{") || line.contains("{%") {
@@ -245,7 +273,9 @@ impl Builder<'_> {
         let Frame { start, anchor, content } = self.stack.pop()?;
         // A block collection ends where the next thing starts; its own last line is what it covers.
         let end = start + self.text[start..end.max(start)].trim_end().len();
+        let place = self.span(start..end);
         let value = match content {
+            Content::Template => Value::String(Text::new(&self.text[start..end], place, Some(place.start))),
             Content::List(items) => Value::List(items),
             Content::Map { entries, merged, .. } => {
                 let mut entries = unique(entries, |key, at, first| {
@@ -260,8 +290,7 @@ impl Builder<'_> {
                 Value::Map(unique(entries, |_, _, _| {}))
             }
         };
-        let node = Node { value, span: self.span(start..end) };
-        self.anchored(anchor, node, false)
+        self.anchored(anchor, Node { value, span: place }, false)
     }
 
     fn anchored(&mut self, anchor: usize, node: Node, plain: bool) -> Option<Node> {
@@ -275,9 +304,15 @@ impl Builder<'_> {
     fn complete(&mut self, node: Node, plain: bool) -> Option<Node> {
         let Some(frame) = self.stack.last_mut() else { return Some(node) };
         match &mut frame.content {
+            Content::Template => {}
             Content::List(items) => items.push(node),
+            Content::Map { key: None, .. }
+                if matches!(node.value, Value::Map(_)) && node.span.start as usize == frame.start + 1 =>
+            {
+                frame.content = Content::Template;
+            }
             Content::Map { entries, key, merged } => match key.take() {
-                None => *key = Some(as_key(node, plain, self.text, self.problems)),
+                None => *key = Some(as_key(node, plain, self.problems)),
                 Some(Key { text: None, .. }) => {}
                 Some(Key { merge: true, .. }) => match node.value {
                     Value::List(items) => merged.extend(items),
@@ -292,21 +327,14 @@ impl Builder<'_> {
     }
 }
 
-fn as_key(node: Node, plain: bool, source: &str, problems: &mut Problems) -> Key {
+fn as_key(node: Node, plain: bool, problems: &mut Problems) -> Key {
     let span = node.head();
     let text = match node.value {
         Value::String(text) => Some(text.as_str().to_owned()),
         Value::Number(number) => Some(number.text),
         Value::Bool(value) => Some(value.to_string()),
         Value::Null | Value::List(_) | Value::Map(_) => {
-            let before = source.get(..node.span.start as usize).unwrap_or("");
-            problems.push(if before.ends_with('{') && matches!(node.value, Value::Map(_)) {
-                let message = "this looks like a template expression, and nobody filled it in";
-                error(codes::PLACEHOLDER, node.span, message)
-                    .help("render the template first, then load the result")
-            } else {
-                error(codes::YAML_SYNTAX, span, "the key of an object is text")
-            });
+            problems.push(error(codes::YAML_SYNTAX, span, "the key of an object is text"));
             None
         }
     };
@@ -353,4 +381,103 @@ fn is_float(unsigned: &str) -> bool {
         && all_digits(whole)
         && all_digits(fraction)
         && exponent.is_none_or(|e| !e.is_empty() && all_digits(e))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tidegate_core::Files;
+
+    use super::*;
+    use crate::json;
+
+    /// Trees as both forms can write them.
+    fn trees() -> impl Strategy<Value = Node> {
+        let file = FileId(0);
+        let node = move |value| Node { value, span: span(file, 0..0) };
+        let text = move || "[ -~äöü€😀\n\t]{0,8}".prop_map(move |s| Text::new(s, span(file, 0..0), None));
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(|n| Value::Number(Number { text: n.to_string(), integer: Some(n) })),
+            text().prop_map(Value::String),
+        ];
+        leaf.prop_map(node).prop_recursive(4, 32, 5, move |inner| {
+            let entry = (text(), inner.clone()).prop_map(move |(key, value)| Entry {
+                key: key.as_str().to_owned(),
+                key_span: span(file, 0..0),
+                value,
+            });
+            prop_oneof![
+                proptest::collection::vec(inner, 0..5).prop_map(Value::List),
+                proptest::collection::vec(entry, 0..5)
+                    .prop_map(|entries| Value::Map(unique(entries, |_, _, _| {}))),
+            ]
+            .prop_map(node)
+        })
+    }
+
+    /// The same tree without its places.
+    fn bare(node: &Node) -> Node {
+        let none = span(FileId(0), 0..0);
+        let value = match &node.value {
+            Value::String(text) => Value::String(Text::new(text.as_str(), none, None)),
+            Value::List(items) => Value::List(items.iter().map(bare).collect()),
+            Value::Map(entries) => Value::Map(
+                entries
+                    .iter()
+                    .map(|e| Entry { key: e.key.clone(), key_span: none, value: bare(&e.value) })
+                    .collect(),
+            ),
+            other => other.clone(),
+        };
+        Node { value, span: none }
+    }
+
+    /// Every node lies in the file and within what it is part of, and exact texts stand where they say.
+    fn check_places(node: &Node, files: &Files) {
+        let within = |inner: Span| node.span.start <= inner.start && inner.end <= node.span.end;
+        assert!(
+            files
+                .get(node.span.file)
+                .unwrap()
+                .text
+                .get(node.span.start as usize..node.span.end as usize)
+                .is_some()
+        );
+        match &node.value {
+            Value::String(text) => {
+                let part = text.part(0..text.as_str().len());
+                assert!(part == node.span || files.text(part) == text.as_str(), "{text:?} at {part:?}");
+            }
+            Value::List(items) => items.iter().for_each(|item| {
+                assert!(within(item.span), "{item:?} in {:?}", node.span);
+                check_places(item, files);
+            }),
+            Value::Map(entries) => entries.iter().for_each(|e| {
+                assert!(within(e.key_span) && within(e.value.span), "{e:?} in {:?}", node.span);
+                check_places(&e.value, files);
+            }),
+            _ => {}
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn json_says_the_same_as_json_and_as_yaml(tree in trees()) {
+            let text = json::print(&tree);
+            let mut files = Files::default();
+            let file = files.add("a", text.as_str());
+            let mut problems = Problems::default();
+            let from_json = json::parse(file, &text, &mut problems).unwrap();
+            let from_yaml = parse(file, &text, &mut problems);
+            assert_eq!(problems.errors(), 0, "{text}: {:?}", problems.into_sorted());
+            assert_eq!(bare(&from_json), bare(&tree));
+            // A document that is null is none.
+            let expected = (tree.value != Value::Null).then(|| bare(&tree));
+            assert_eq!(from_yaml.iter().map(bare).collect::<Vec<_>>(), expected.into_iter().collect::<Vec<_>>());
+            check_places(&from_json, &files);
+            from_yaml.iter().for_each(|node| check_places(node, &files));
+        }
+    }
 }
