@@ -24,12 +24,28 @@ pub struct Inbound {
 
 #[derive(Debug)]
 struct Received {
-    /// Which delivery to the application is unfinished; none once it is finished.
-    delivery: Option<u64>,
+    delivery: Delivery,
     /// The place of its PUBREC in the queue of this connection.
     queued: Option<u64>,
     /// Whether the peer counts it as sent on this connection.
     counted: bool,
+}
+
+/// How the application got on with a QoS 2 message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivery {
+    /// It has the receipt of this number.
+    Unfinished(u64),
+    Finished(ReasonCode),
+}
+
+impl Delivery {
+    fn reason(self) -> Option<ReasonCode> {
+        match self {
+            Delivery::Unfinished(_) => None,
+            Delivery::Finished(reason) => Some(reason),
+        }
+    }
 }
 
 /// The right to acknowledge one message, once. Losing it means that the peer sends the message again on the next
@@ -100,7 +116,7 @@ impl Inbound {
     /// The application will not finish what it has been given: if the peer sends it again, it counts as new. To be
     /// called between connections.
     pub fn forget_unfinished(&mut self) {
-        self.received.retain(|_, r| r.delivery.is_none());
+        self.received.retain(|_, r| r.delivery.reason().is_some());
     }
 
     /// The peer has forgotten the session, and with it what it had sent.
@@ -135,15 +151,15 @@ impl Inbound {
         if let Some(received) = self.received.get_mut(&packet_id) {
             received.counted = true;
             if received.queued.is_none() {
-                let finished = received.delivery.is_none().then_some(ReasonCode::Success);
-                received.queued = Some(self.pubrecs.push(packet_id, finished));
+                received.queued = Some(self.pubrecs.push(packet_id, received.delivery.reason()));
             }
             return Ok(Arrival::Repeat);
         }
         let delivery = self.next_delivery;
         self.next_delivery += 1;
         let queued = Some(self.pubrecs.push(packet_id, None));
-        self.received.insert(packet_id, Received { delivery: Some(delivery), queued, counted: true });
+        let received = Received { delivery: Delivery::Unfinished(delivery), queued, counted: true };
+        self.received.insert(packet_id, received);
         Ok(Arrival::New(Receipt(Owed::PubRec { packet_id, delivery })))
     }
 
@@ -162,14 +178,12 @@ impl Inbound {
             Owed::PubAck { .. } => {}
             Owed::PubRec { packet_id, delivery } => {
                 let Some(received) = self.received.get_mut(&packet_id) else { return };
-                if received.delivery != Some(delivery) {
+                if received.delivery != Delivery::Unfinished(delivery) {
                     return;
                 }
-                received.delivery = None;
-                match received.queued {
-                    Some(place) => self.pubrecs.finish(place, reason),
-                    None if reason.is_failure() => drop(self.received.remove(&packet_id)),
-                    None => {}
+                received.delivery = Delivery::Finished(reason);
+                if let Some(place) = received.queued {
+                    self.pubrecs.finish(place, reason);
                 }
             }
         }
@@ -200,7 +214,7 @@ impl Inbound {
     pub fn pubrel(&mut self, packet_id: PacketId) -> Result<ReasonCode, Mismatch> {
         match self.received.get(&packet_id) {
             None => Ok(ReasonCode::PacketIdentifierNotFound),
-            Some(received) if received.delivery.is_some() => Err(Mismatch),
+            Some(received) if received.delivery.reason().is_none() => Err(Mismatch),
             Some(received) => {
                 if received.counted {
                     self.unanswered -= 1;

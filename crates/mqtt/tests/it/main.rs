@@ -2,5 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "this is all tests")]
 
 mod codec;
+mod driver;
+mod flow;
+mod fuzz_sessions;
 mod oracle;
 mod packets;
