@@ -34,3 +34,4 @@ pub use message::Message;
 pub use stats::{Client, Counters, Dropped, Stats};
 pub use tidegate_mqtt::{QoS, ReasonCode};
 pub use tls::ListenerTls;
+pub use websocket::WebSocket;

@@ -17,11 +17,18 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 /// The library sets this aside for each connection at once.
 const READ_BUFFER_BYTES: usize = 4096;
 
-/// A WebSocket that carries MQTT.
-pub(crate) struct WebSocket<S> {
+/// A WebSocket that carries MQTT, on either side, as a stream of bytes.
+pub struct WebSocket<S> {
     frames: WebSocketStream<S>,
     /// What is not yet read of the last frame.
     unread: Bytes,
+}
+
+impl<S> WebSocket<S> {
+    /// After the handshake.
+    pub fn new(frames: WebSocketStream<S>) -> Self {
+        Self { frames, unread: Bytes::new() }
+    }
 }
 
 /// Makes a WebSocket of a stream whose client asks for `path` and the subprotocol `mqtt`. Also tells whether a web page
@@ -52,7 +59,7 @@ where
         .max_message_size(Some(frame_bytes_max))
         .max_frame_size(Some(frame_bytes_max));
     let frames = tokio_tungstenite::accept_hdr_async_with_config(stream, callback, Some(config)).await?;
-    Ok((WebSocket { frames, unread: Bytes::new() }, foreign_page))
+    Ok((WebSocket::new(frames), foreign_page))
 }
 
 fn refuse(status: StatusCode, why: String) -> ErrorResponse {
