@@ -12,7 +12,7 @@ use tidegate_model::names::HostPort;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-pub(crate) use tls::{ClientCertificate, client_config};
+pub(crate) use tls::{ClientCertificate, TrustedCa, client_config};
 
 use crate::failure::Failure;
 

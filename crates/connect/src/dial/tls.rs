@@ -52,14 +52,39 @@ fn parse_certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, pem::E
     CertificateDer::pem_slice_iter(pem).collect()
 }
 
-/// Settings that check the server against `trusted`, PEM texts which `trusted_name` holds, or else against the public
-/// trust store and the machine's own.
+/// The CAs a server's certificate may come from.
+pub(crate) struct TrustedCa {
+    roots: RootCertStore,
+}
+
+impl TrustedCa {
+    /// From PEM texts; `name` says in errors where they come from.
+    pub(crate) fn parse(name: &str, texts: &[String]) -> Result<Self, Failure> {
+        let mut roots = RootCertStore::empty();
+        for text in texts {
+            let certificates = parse_certificates(text.as_bytes()).map_err(|e| {
+                Failure::Configuration(format!("a certificate in {name} is not valid PEM: {e}"))
+            })?;
+            for certificate in certificates {
+                roots.add(certificate).map_err(|e| {
+                    Failure::Configuration(format!("a certificate in {name} can't serve as a CA: {e}"))
+                })?;
+            }
+        }
+        if roots.is_empty() {
+            return Err(Failure::Configuration(format!("there is no PEM certificate in {name}")));
+        }
+        Ok(Self { roots })
+    }
+}
+
+/// Settings that check the server against `trusted`, or else against the public trust store and the machine's own.
 pub(crate) async fn client_config(
-    trusted: Option<(&str, &[String])>,
+    trusted: Option<TrustedCa>,
     certificate: Option<ClientCertificate>,
 ) -> Result<Arc<ClientConfig>, Failure> {
     let roots = match trusted {
-        Some((name, texts)) => parse_roots(name, texts)?,
+        Some(TrustedCa { roots }) => roots,
         None => public_roots().await,
     };
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -73,23 +98,6 @@ pub(crate) async fn client_config(
         })?,
     };
     Ok(Arc::new(config))
-}
-
-fn parse_roots(name: &str, texts: &[String]) -> Result<RootCertStore, Failure> {
-    let mut roots = RootCertStore::empty();
-    for text in texts {
-        let certificates = parse_certificates(text.as_bytes())
-            .map_err(|e| Failure::Configuration(format!("a certificate in {name} is not valid PEM: {e}")))?;
-        for certificate in certificates {
-            roots.add(certificate).map_err(|e| {
-                Failure::Configuration(format!("a certificate in {name} can't serve as a CA: {e}"))
-            })?;
-        }
-    }
-    if roots.is_empty() {
-        return Err(Failure::Configuration(format!("there is no PEM certificate in {name}")));
-    }
-    Ok(roots)
 }
 
 async fn public_roots() -> RootCertStore {

@@ -19,7 +19,8 @@ use tidegate_mqtt::{Auth, ConnAck, Connect, Disconnect, Outgoing, Output, Reason
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
-use super::{Bearer, Remote, verdict};
+use super::remote::{Bearer, Remote};
+use super::verdict;
 use crate::dial::{ByteStream, CONNECT_TIMEOUT, Dial};
 use crate::failure::Failure;
 

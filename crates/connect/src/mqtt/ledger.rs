@@ -151,3 +151,134 @@ impl Open {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What becomes of one record of a write.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Fate {
+        RejectedBefore,
+        Delivered,
+        Rejected,
+        Refused,
+        /// The connection is lost before there is an answer.
+        Unanswered,
+    }
+
+    fn fate() -> impl Strategy<Value = Fate> {
+        prop_oneof![
+            1 => Just(Fate::RejectedBefore),
+            6 => Just(Fate::Delivered),
+            1 => Just(Fate::Rejected),
+            1 => Just(Fate::Refused),
+            1 => Just(Fate::Unanswered),
+        ]
+    }
+
+    fn rejected(index: usize) -> Rejected {
+        Rejected { index, reason: String::new(), expired: false }
+    }
+
+    fn refusal() -> Failure {
+        Failure::Connection("refused".into())
+    }
+
+    fn expected(fates: &[Fate]) -> Result<(), WriteError> {
+        let written = fates.iter().take_while(|f| **f == Fate::Delivered).count();
+        if fates.iter().any(|f| matches!(f, Fate::Refused | Fate::Unanswered)) {
+            return Err(refusal().of_sink("e", written));
+        }
+        let all = fates.iter().enumerate().filter(|(_, f)| **f != Fate::Delivered);
+        let all: Vec<_> = all.map(|(i, _)| rejected(i)).collect();
+        if all.is_empty() { Ok(()) } else { Err(WriteError::Reject(all)) }
+    }
+
+    fn told(result: Result<(), WriteError>) -> String {
+        match result {
+            Err(WriteError::Reject(mut all)) => {
+                all.sort_by_key(|r| r.index);
+                format!("{all:?}")
+            }
+            result => format!("{result:?}"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_write_learns_what_became_of_its_records(
+            writes in prop::collection::vec(prop::collection::vec(fate(), 0..6), 0..6),
+            order in any::<prop::sample::Index>(),
+        ) {
+            let mut ledger = Ledger::new("e".into());
+            let mut answers = Vec::new();
+            for fates in &writes {
+                let (reply, answer) = oneshot::channel();
+                let early = |i: usize| fates[i] == Fate::RejectedBefore;
+                ledger.add(Write {
+                    messages: (0..fates.len())
+                        .map(|i| (!early(i)).then(|| Record::new("t", i.to_string(), Instant::now())))
+                        .collect(),
+                    rejected: (0..fates.len()).filter(|i| early(*i)).map(rejected).collect(),
+                    reply,
+                });
+                answers.push(answer);
+            }
+            let mut sent = Vec::new();
+            while let Some((place, record)) = ledger.next() {
+                prop_assert_eq!(record.payload, place.index.to_string());
+                sent.push(place);
+            }
+            prop_assert!(sent.is_sorted_by_key(|p| (p.write, p.index)), "first in, first out");
+            if !sent.is_empty() {
+                let middle = order.index(sent.len());
+                sent.rotate_left(middle);
+            }
+            for place in sent {
+                let write = usize::try_from(place.write).unwrap();
+                match writes[write][place.index] {
+                    Fate::Delivered => ledger.delivered(place),
+                    Fate::Rejected => ledger.rejected(place, rejected(place.index)),
+                    Fate::Refused => ledger.refused(place, refusal()),
+                    Fate::RejectedBefore | Fate::Unanswered => {}
+                }
+            }
+            for (fates, answer) in writes.iter().zip(&mut answers) {
+                if !fates.contains(&Fate::Unanswered) {
+                    let result = answer.try_recv().expect("everything is answered");
+                    prop_assert_eq!(told(result), told(expected(fates)));
+                }
+            }
+            ledger.fail(&refusal(), std::iter::empty());
+            for (fates, answer) in writes.iter().zip(&mut answers) {
+                if fates.contains(&Fate::Unanswered) {
+                    let result = answer.try_recv().expect("all writes are answered in the end");
+                    prop_assert_eq!(told(result), told(expected(fates)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_write_nobody_waits_for_is_not_sent() {
+        let mut ledger = Ledger::new("e".into());
+        let mut answers = Vec::new();
+        for n in ["a", "b"] {
+            let (reply, answer) = oneshot::channel();
+            let messages = vec![Some(Record::new("t", n, Instant::now())); 2];
+            ledger.add(Write { messages, rejected: vec![], reply });
+            answers.push(answer);
+        }
+        let (first, _) = ledger.next().unwrap();
+        drop(answers.remove(0));
+        let rest: Vec<_> = std::iter::from_fn(|| ledger.next()).map(|(_, record)| record.payload).collect();
+        assert_eq!(rest, ["b", "b"]);
+        ledger.delivered(first);
+        assert_eq!(ledger.writes.len(), 1, "it is forgotten once what was sent of it is answered");
+    }
+}

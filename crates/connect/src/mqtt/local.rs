@@ -4,6 +4,7 @@
 //! in the broker anyway, so that reading ahead is bounded by the broker's own limits, not by Receive Maximum.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tidegate_broker::{Broker, Delivery, Link, LinkError, LinkOptions, Message};
@@ -168,15 +169,15 @@ impl LocalSink {
     /// Attaches if need be, and publishes in order. On failure: how many messages the broker has.
     async fn publish(&self, messages: &[Message]) -> Result<(), (LinkError, usize)> {
         let mut slot = self.link.lock().await;
-        let link = match slot.take() {
-            Some(link) => slot.insert(link),
-            None => {
+        let link = match &mut *slot {
+            Some(link) => link,
+            none => {
                 let options = LinkOptions {
                     clean_start: true,
-                    session_expiry: Some(std::time::Duration::ZERO),
+                    session_expiry: Some(Duration::ZERO),
                     ..LinkOptions::new(self.client_id.clone())
                 };
-                slot.insert(self.broker.attach(options).await.map_err(|error| (error, 0))?)
+                none.insert(self.broker.attach(options).await.map_err(|error| (error, 0))?)
             }
         };
         let mut published = 0;
@@ -242,7 +243,7 @@ fn checked(index: usize, record: Record) -> Result<Record, Rejected> {
     }
 }
 
-fn message(record: Record, qos: QoS, now: std::time::Instant) -> Message {
+fn message(record: Record, qos: QoS, now: Instant) -> Message {
     Message {
         qos,
         retain: record.retain,

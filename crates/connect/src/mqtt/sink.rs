@@ -15,10 +15,10 @@ use tidegate_mqtt::{Delivered, Outgoing, PublishParts, QoS, ReasonCode, Sent};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::Remote;
 use super::client::{self, Client};
 use super::ledger::{Ledger, Place, Write};
 use super::publication::{PublicationRules, expired};
+use super::remote::Remote;
 use super::verdict::{self, PublishRefused};
 use crate::failure::Failure;
 

@@ -19,8 +19,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 use super::client::{self, Client};
+use super::remote::Remote;
 use super::subscriptions::Subscriptions;
-use super::{Remote, verdict};
+use super::verdict;
 use crate::failure::Failure;
 
 /// How many messages of QoS 0 wait for a data flow that is busy.
@@ -326,5 +327,27 @@ fn record(publish: Publish, received_at: Instant) -> Record {
         retain: publish.retain,
         expiry_interval: publish.message_expiry,
         ..Record::new(publish.topic, publish.payload, received_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_busy_data_flow_drops_qos_0_but_nothing_that_is_acknowledged() {
+        let queue = Queue::default();
+        let mut inbound = tidegate_mqtt::flow::Inbound::new();
+        let receipt = inbound.at_least_once(std::num::NonZeroU16::MIN).unwrap();
+        let new = |n: usize| Record::new("t", n.to_string(), client::now());
+        let mut arrived: Vec<_> = (0..QOS_0_QUEUE_MAX + 5).map(|n| (new(n), None)).collect();
+        arrived.push((new(usize::MAX), Some(receipt)));
+        queue.put(&mut arrived);
+        let (records, receipts) = queue.take().await;
+        assert_eq!((records.len(), receipts.len()), (QOS_0_QUEUE_MAX + 1, 1));
+        assert_eq!(records[QOS_0_QUEUE_MAX].payload, usize::MAX.to_string());
+        // and has room again
+        queue.put(&mut vec![(new(0), None)]);
+        assert_eq!(queue.take().await.0.len(), 1);
     }
 }

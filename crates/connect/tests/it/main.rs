@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod conformance;
+mod embedded;
 mod mosquitto;
 mod scripted;
 mod support;
 mod tls;
+mod tokens;
