@@ -102,12 +102,12 @@ impl fmt::Display for SchemaRef {
 }
 
 /// Whether the schema registry takes the name.
-pub(crate) fn is_schema_name(text: &str) -> bool {
+pub fn is_schema_name(text: &str) -> bool {
     is_name(text, 3..=64, b"-")
 }
 
 /// Whether the schema registry takes the version.
-pub(crate) fn is_schema_version(text: &str) -> bool {
+pub fn is_schema_version(text: &str) -> bool {
     (1..=10).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
 }
 

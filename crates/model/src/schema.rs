@@ -1,9 +1,10 @@
 //! Schemas of messages: tidegate's `Schema` resource, and the two kinds of document it holds.
 
-use tidegate_core::Span;
+use tidegate_core::{Diagnostic, FileId, Span};
 
 use crate::codes;
 use crate::field::{Read, TEXT, closest, object, one_of, read_choice, text, wrong_type};
+use crate::json;
 use crate::names::is_schema_version;
 use crate::node::{Node, Text, Value};
 use crate::problems::{Problems, error, warning};
@@ -56,7 +57,14 @@ impl SchemaFormat {
 impl Schema {
     /// The format of its document.
     pub fn format(&self) -> SchemaFormat {
-        match self.document {
+        self.document.format()
+    }
+}
+
+impl SchemaDocument {
+    /// What it is written in.
+    pub fn format(&self) -> SchemaFormat {
+        match self {
             SchemaDocument::Delta(_) => SchemaFormat::Delta,
             SchemaDocument::JsonSchema => SchemaFormat::JsonSchema,
         }
@@ -346,6 +354,17 @@ fn decimal(text: &str) -> Option<DeltaType> {
     let (precision, scale) = text.strip_prefix("decimal(")?.strip_suffix(')')?.split_once(',')?;
     let (precision, scale): (u8, u8) = (precision.trim().parse().ok()?, scale.trim().parse().ok()?);
     ((1..=38).contains(&precision) && scale <= precision).then_some(DeltaType::Decimal { precision, scale })
+}
+
+/// Reads a schema document that stands alone, such as one that is put into a registry.
+///
+/// # Errors
+/// What is wrong with it, warnings and notes included; the spans are in the text, as file 0.
+pub fn parse(content: &str) -> Result<SchemaDocument, Vec<Diagnostic>> {
+    let mut problems = Problems::default();
+    let node = json::parse(FileId(0), content, &mut problems);
+    let read = node.and_then(|node| document(&node, None, node.head(), &mut problems));
+    read.filter(|_| problems.errors() == 0).ok_or_else(|| problems.into_sorted())
 }
 
 /// Reads a schema document of the given format, or of the one it says itself.

@@ -6,11 +6,11 @@ mod compat;
 mod json;
 mod shape;
 
+use tidegate_model::schema::SchemaFormat;
+
 pub use json::Json;
 use json::object;
 use shape::{Kind, Shape, merge};
-
-use super::names::Format;
 
 /// How a schema is made.
 #[derive(Clone, Debug)]
@@ -74,11 +74,11 @@ pub enum GenerateError {
 /// [`GenerateError`].
 pub fn generate(
     samples: &[Json],
-    format: Format,
+    format: SchemaFormat,
     options: &GenerateOptions,
 ) -> Result<Generated, GenerateError> {
     let (first, rest) = samples.split_first().ok_or(GenerateError::NoSample)?;
-    if samples.contains(&Json::Null) && (format == Format::Delta || !options.compat) {
+    if samples.contains(&Json::Null) && (format == SchemaFormat::Delta || !options.compat) {
         return Err(GenerateError::Null);
     }
     if options.compat {
@@ -86,15 +86,15 @@ pub fn generate(
             return Err(GenerateError::OneSample);
         }
         let document = match format {
-            Format::Delta => compat::delta(first, options),
-            Format::JsonSchema => compat::json_schema(first, options),
+            SchemaFormat::Delta => compat::delta(first, options),
+            SchemaFormat::JsonSchema => compat::json_schema(first, options),
         };
         return Ok(Generated { document: document.pretty(), warnings: Vec::new() });
     }
     let mut writer = Writer { options, warnings: Vec::new() };
     let document = match format {
-        Format::Delta => writer.delta(samples),
-        Format::JsonSchema => writer.json_schema(samples),
+        SchemaFormat::Delta => writer.delta(samples),
+        SchemaFormat::JsonSchema => writer.json_schema(samples),
     };
     Ok(Generated { document: document.pretty(), warnings: writer.warnings })
 }

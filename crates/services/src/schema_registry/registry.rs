@@ -12,8 +12,11 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
-use super::document::{ContentError, Document};
-use super::names::{Format, SchemaName, SchemaVersion};
+use tidegate_core::{Diagnostic, Files, Severity};
+use tidegate_model::names::SchemaRef;
+use tidegate_model::schema::{self, SchemaDocument, SchemaFormat};
+
+use super::names::{SchemaName, SchemaVersion};
 
 /// The version of `schema.json` that this program writes.
 const FORMAT: u32 = 1;
@@ -61,7 +64,7 @@ pub struct Schema {
     /// The document as it was given.
     pub content: Arc<str>,
     /// The document as it is understood.
-    pub document: Arc<Document>,
+    pub document: Arc<SchemaDocument>,
     /// SHA-256 of the content, in hexadecimal digits.
     pub hash: Arc<str>,
     /// Of the schema: all its versions have the same.
@@ -70,7 +73,7 @@ pub struct Schema {
 
 impl Schema {
     /// What it is written in.
-    pub fn format(&self) -> Format {
+    pub fn format(&self) -> SchemaFormat {
         self.document.format()
     }
 }
@@ -80,7 +83,7 @@ impl Schema {
 pub enum PutError {
     /// The document is not what a schema must be.
     #[error("{0}")]
-    Content(#[from] ContentError),
+    Content(String),
     /// The document is larger than the registry takes.
     #[error("the schema has {bytes} bytes; the registry takes {max}")]
     TooLarge {
@@ -102,13 +105,14 @@ pub enum PutError {
     },
     /// The schema has another format, which all its versions share.
     #[error(
-        "{name} is a schema of format {format}; its format doesn't change: give the new one another name"
+        "{name} is a schema of format {}; its format doesn't change: give the new one another name",
+        .format.as_str()
     )]
     OtherFormat {
         /// The schema's name.
         name: SchemaName,
         /// The format it has.
-        format: Format,
+        format: SchemaFormat,
     },
     /// It could not be written.
     #[error("the schema can't be written: {0}")]
@@ -187,6 +191,11 @@ impl SchemaRegistry {
         self.shared.schemas.read().get(name)?.versions.get(version).cloned()
     }
 
+    /// What a reference refers to. An instance has one registry, whatever namespace people call it by.
+    pub fn resolve(&self, reference: &SchemaRef) -> Option<Schema> {
+        self.get(&SchemaName::parse(reference.name())?, &SchemaVersion::parse(reference.version())?)
+    }
+
     /// Whether there is any version of a schema.
     pub fn contains(&self, name: &SchemaName) -> bool {
         self.shared.schemas.read().contains_key(name)
@@ -213,7 +222,7 @@ impl SchemaRegistry {
         if content.len() > limits.content_bytes_max {
             return Err(PutError::TooLarge { bytes: content.len(), max: limits.content_bytes_max });
         }
-        let document = Arc::new(Document::parse(content)?);
+        let document = Arc::new(parse(content).map_err(PutError::Content)?);
         let _writing = self.shared.writing.lock();
         let (described, is_new) = {
             let schemas = self.shared.schemas.read();
@@ -270,6 +279,24 @@ impl SchemaRegistry {
     }
 }
 
+/// Reads a document; a sentence says the first thing that is wrong with it.
+pub(super) fn parse(content: &str) -> Result<SchemaDocument, String> {
+    schema::parse(content).map_err(|found| {
+        let error = found.into_iter().find(|diagnostic| diagnostic.severity == Severity::Error);
+        error.map_or_else(|| "the schema is empty".into(), |error| sentence(&error, content))
+    })
+}
+
+fn sentence(error: &Diagnostic, content: &str) -> String {
+    let mut files = Files::default();
+    let file = files.add("", content);
+    let help = error.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+    match error.span().map(|span| files.position(file, span.start)) {
+        Some(at) => format!("line {}, column {}: {}{help}", at.line, at.column, error.message),
+        None => format!("{}{help}", error.message),
+    }
+}
+
 /// SHA-256 of a document, in hexadecimal digits.
 pub(super) fn hash(content: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, content.as_bytes());
@@ -292,7 +319,7 @@ fn read_schema(name: &SchemaName, folder: &Path) -> Result<Versions, OpenError> 
             continue;
         };
         let content = fs::read_to_string(&path).map_err(|e| error(&path, e.to_string()))?;
-        let document = Document::parse(&content).map_err(|e| error(&path, e.to_string()))?;
+        let document = parse(&content).map_err(|reason| error(&path, reason))?;
         let one = Schema {
             name: name.clone(),
             version: version.clone(),
@@ -382,7 +409,7 @@ mod tests {
         let put_first = registry.put(&name("press-row"), &version("1"), DELTA, described.clone()).unwrap();
         // what a schema is described with stays
         let put_second = put(&registry, "press-row", "2", DELTA_2).unwrap();
-        assert_eq!((&*put_second.described, put_second.format()), (&described, Format::Delta));
+        assert_eq!((&*put_second.described, put_second.format()), (&described, SchemaFormat::Delta));
         assert_eq!(fs::read_to_string(folder.path().join("press-row/2.json")).unwrap(), DELTA_2);
 
         let registry = open(folder.path());
@@ -405,7 +432,11 @@ mod tests {
             put(&registry, "press-row", "2", JSON).unwrap_err(),
             "press-row is a schema of format Delta/1.0; its format doesn't change: give the new one another name"
         );
-        assert_eq!(put(&registry, "other", "1", "{}").unwrap_err(), "`$schema` is missing",);
+        assert_eq!(
+            put(&registry, "other", "1", "{}").unwrap_err(),
+            "line 1, column 1: `$schema` is missing; write `Delta/1.0` or `http://json-schema.org/draft-07/schema#`"
+        );
+        assert_eq!(put(&registry, "other", "1", "").unwrap_err(), "the schema is empty");
         assert_eq!(registry.list().len(), 1);
         assert!(!folder.path().join("other").exists());
     }
@@ -446,7 +477,7 @@ mod tests {
         fs::create_dir(&schema).unwrap();
         fs::write(schema.join("1.json"), "{").unwrap();
         let error = SchemaRegistry::open(folder.path(), RegistryLimits::default()).unwrap_err().to_string();
-        assert!(error.contains("1.json") && error.contains("not JSON"), "{error}");
+        assert!(error.contains("1.json") && error.contains("invalid JSON"), "{error}");
         fs::write(schema.join("1.json"), DELTA).unwrap();
         fs::write(schema.join(SCHEMA_FILE), r#"{"fileFormat": 2}"#).unwrap();
         let error = SchemaRegistry::open(folder.path(), RegistryLimits::default()).unwrap_err().to_string();

@@ -6,9 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tidegate_broker::{Broker, Delivery, Link, LinkError, LinkOptions, Message, QoS};
+use tidegate_model::schema::SchemaFormat;
 
-use super::names::{Format, SchemaName, SchemaVersion};
-use super::registry::{PutError, Schema, SchemaDescription, SchemaRegistry, hash};
+use super::names::{SchemaName, SchemaVersion};
+use super::registry::{PutError, Schema, SchemaDescription, SchemaRegistry, hash, parse};
 use crate::rpc::ReplyTo;
 
 /// Where requests to add a schema come in.
@@ -178,7 +179,8 @@ impl Service {
     fn put(&self, payload: &Bytes) -> Result<Schema, ServiceError> {
         let request: PutRequest = serde_json::from_slice(payload)?;
         let invalid = |target, message: &str| Err(ServiceError::bad_request(Some(target), message));
-        let Some(format) = Format::parse(&request.format) else {
+        let formats = [SchemaFormat::JsonSchema, SchemaFormat::Delta];
+        let Some(format) = formats.into_iter().find(|format| format.as_str() == request.format) else {
             return invalid("Format", "the format is neither JsonSchema/draft-07 nor Delta/1.0");
         };
         if request.schema_type != SCHEMA_TYPE {
@@ -187,7 +189,7 @@ impl Service {
         let Some(version) = SchemaVersion::parse(&request.version) else {
             return invalid("Version", "a version has 1 to 10 digits and nothing else");
         };
-        let document = super::Document::parse(&request.schema_content).map_err(PutError::from)?;
+        let document = parse(&request.schema_content).map_err(PutError::Content)?;
         if document.format() != format {
             return invalid("Format", "the `$schema` of the content is of another format");
         }

@@ -2,9 +2,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::schema_registry::Document;
+use crate::schema_registry::registry::parse;
 
-fn run(samples: &[&str], format: Format, options: &GenerateOptions) -> (Value, Vec<String>) {
+fn run(samples: &[&str], format: SchemaFormat, options: &GenerateOptions) -> (Value, Vec<String>) {
     let samples: Vec<Json> = samples.iter().map(|sample| sample.parse().unwrap()).collect();
     let Generated { document, warnings } = generate(&samples, format, options).unwrap();
     (serde_json::from_str(&document).unwrap(), warnings)
@@ -46,7 +46,7 @@ fn compat() -> GenerateOptions {
 #[test]
 fn one_sample_gives_its_fields_in_their_order() {
     let sample = r#"{"z": 1, "a": {"c": 2.5, "b": true}, "at": "2026-01-02T03:04:05.678+01:00"}"#;
-    let (document, warnings) = run(&[sample], Format::Delta, &GenerateOptions::default());
+    let (document, warnings) = run(&[sample], SchemaFormat::Delta, &GenerateOptions::default());
     assert_eq!(fields(&document), "z: integer?, a: {c: double?, b: boolean?}?, at: timestamp?");
     assert_eq!(warnings, [""; 0]);
 }
@@ -54,7 +54,7 @@ fn one_sample_gives_its_fields_in_their_order() {
 #[test]
 fn the_document_is_indented_by_two_blanks() {
     let samples = [r#"{"a": []}"#.parse().unwrap()];
-    let generated = generate(&samples, Format::Delta, &GenerateOptions::default()).unwrap();
+    let generated = generate(&samples, SchemaFormat::Delta, &GenerateOptions::default()).unwrap();
     let expected = r#"{
   "$schema": "Delta/1.0",
   "type": "object",
@@ -123,7 +123,7 @@ fn samples_become_one_schema() {
         (&["[1, true]"], "0: integer, 1: boolean", None),
         (&["17"], "", Some("there are no fields in any sample")),
     ] {
-        let (document, warnings) = run(samples, Format::Delta, &strict());
+        let (document, warnings) = run(samples, SchemaFormat::Delta, &strict());
         assert_eq!(fields(&document), expected, "{samples:?}");
         match warning {
             Some(start) => {
@@ -138,7 +138,7 @@ fn samples_become_one_schema() {
 fn base64_is_guessed_and_status_codes_are_added_when_asked_for() {
     let options = GenerateOptions { guess_binary: true, status_code: true, ..strict() };
     let sample = r#"{"raw": "AAEC", "t": {"v": 1, "StatusCode": {"Code": 0}}, "u": {"v": 1}, "x": 1}"#;
-    let (document, _) = run(&[sample], Format::Delta, &options);
+    let (document, _) = run(&[sample], SchemaFormat::Delta, &options);
     assert_eq!(
         fields(&document),
         "raw: binary, t: {v: integer, StatusCode: {Code: integer}}, \
@@ -150,7 +150,7 @@ fn base64_is_guessed_and_status_codes_are_added_when_asked_for() {
 fn json_schemas_say_what_the_samples_say() {
     let samples =
         [r#"{"a": 1, "b": null, "c": [], "d": [{"e": 1}, {"e": 1.5}]}"#, r#"{"a": 2, "b": "x", "f": true}"#];
-    let (document, warnings) = run(&samples, Format::JsonSchema, &strict());
+    let (document, warnings) = run(&samples, SchemaFormat::JsonSchema, &strict());
     assert_eq!(
         document,
         json!({
@@ -172,9 +172,9 @@ fn json_schemas_say_what_the_samples_say() {
         })
     );
     assert_eq!(warnings, [""; 0]);
-    let (document, _) = run(&samples, Format::JsonSchema, &GenerateOptions::default());
+    let (document, _) = run(&samples, SchemaFormat::JsonSchema, &GenerateOptions::default());
     assert_eq!(document.get("required"), None);
-    let (document, warnings) = run(&["[1]"], Format::JsonSchema, &GenerateOptions::default());
+    let (document, warnings) = run(&["[1]"], SchemaFormat::JsonSchema, &GenerateOptions::default());
     assert_eq!(document["type"], "array");
     assert_eq!(warnings.len(), 1);
 }
@@ -182,10 +182,10 @@ fn json_schemas_say_what_the_samples_say() {
 #[test]
 fn nothing_comes_of_nothing() {
     let options = GenerateOptions::default();
-    assert_eq!(generate(&[], Format::Delta, &options), Err(GenerateError::NoSample));
-    assert_eq!(generate(&[Json::Null], Format::Delta, &options), Err(GenerateError::Null));
+    assert_eq!(generate(&[], SchemaFormat::Delta, &options), Err(GenerateError::NoSample));
+    assert_eq!(generate(&[Json::Null], SchemaFormat::Delta, &options), Err(GenerateError::Null));
     let two = [r#"{"a": 1}"#.parse().unwrap(), r#"{"a": 1}"#.parse().unwrap()];
-    assert_eq!(generate(&two, Format::Delta, &compat()), Err(GenerateError::OneSample));
+    assert_eq!(generate(&two, SchemaFormat::Delta, &compat()), Err(GenerateError::OneSample));
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn the_helpers_delta_types_come_with_all_their_consequences() {
         (r#"["1.5", "2.5"]"#, "[string]"),
         (r#"{"b": {"c": 1}}"#, "{b: {c: integer}}"),
     ] {
-        let (document, warnings) = run(&[&format!(r#"{{"a": {value}}}"#)], Format::Delta, &compat());
+        let (document, warnings) = run(&[&format!(r#"{{"a": {value}}}"#)], SchemaFormat::Delta, &compat());
         assert_eq!(fields(&document), format!("a: {expected}"), "{value}");
         assert_eq!(warnings, [""; 0]);
     }
@@ -236,21 +236,21 @@ fn the_helpers_delta_types_come_with_all_their_consequences() {
 #[test]
 fn the_helpers_options_and_top_levels_are_its_own() {
     let nullable = GenerateOptions { all_nullable: true, ..compat() };
-    let (document, _) = run(&[r#"{"a": {"b": [1]}}"#], Format::Delta, &nullable);
+    let (document, _) = run(&[r#"{"a": {"b": [1]}}"#], SchemaFormat::Delta, &nullable);
     assert_eq!(fields(&document), "a: {b: [integer]?}?");
 
     let status = GenerateOptions { status_code: true, ..compat() };
     let sample = r#"{"t": {"v": 1, "StatusCode": {"Code": 0}}, "u": {}, "x": [{"y": 1}]}"#;
-    let (document, _) = run(&[sample], Format::Delta, &status);
+    let (document, _) = run(&[sample], SchemaFormat::Delta, &status);
     let added = "StatusCode: {Code: integer?, Symbol: string?}?";
     let expected =
         format!("t: {{v: integer, StatusCode: {{Code: integer, {added}}}}}, u: {{{added}}}, x: [struct]");
     assert_eq!(fields(&document), expected);
 
     for (sample, expected) in [("[1, true]", "0: integer, 1: boolean"), ("17", ""), ("{}", "")] {
-        assert_eq!(fields(&run(&[sample], Format::Delta, &compat()).0), expected, "{sample}");
+        assert_eq!(fields(&run(&[sample], SchemaFormat::Delta, &compat()).0), expected, "{sample}");
     }
-    assert_eq!(generate(&[Json::Null], Format::Delta, &compat()), Err(GenerateError::Null));
+    assert_eq!(generate(&[Json::Null], SchemaFormat::Delta, &compat()), Err(GenerateError::Null));
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn the_helpers_json_schemas_come_with_all_their_consequences() {
         ("null", json!({"type": "null"})),
         (r#""x""#, json!({"type": "string"})),
     ] {
-        let (mut document, _) = run(&[sample], Format::JsonSchema, &compat());
+        let (mut document, _) = run(&[sample], SchemaFormat::JsonSchema, &compat());
         for (key, value) in [
             ("$schema", "http://json-schema.org/draft-07/schema#"),
             ("name", "DefaultName"),
@@ -280,13 +280,13 @@ fn the_helpers_json_schemas_come_with_all_their_consequences() {
         assert_eq!(document, expected, "{sample}");
     }
     let nullable = GenerateOptions { all_nullable: true, ..compat() };
-    let (document, _) = run(&[r#"{"a": {"b": 1}}"#], Format::JsonSchema, &nullable);
+    let (document, _) = run(&[r#"{"a": {"b": 1}}"#], SchemaFormat::JsonSchema, &nullable);
     assert!(document.get("required").is_none() && document["properties"]["a"].get("required").is_none());
 }
 
 #[test]
 fn of_a_repeated_key_the_last_value_counts_in_the_first_place() {
-    let (document, _) = run(&[r#"{"a": 1, "b": 2, "a": true}"#], Format::Delta, &strict());
+    let (document, _) = run(&[r#"{"a": 1, "b": 2, "a": true}"#], SchemaFormat::Delta, &strict());
     assert_eq!(fields(&document), "a: boolean, b: integer");
 }
 
@@ -321,10 +321,10 @@ proptest! {
     ) {
         let options = GenerateOptions { all_nullable, guess_binary, status_code, ..GenerateOptions::default() };
         let objects: Vec<_> = samples.iter().map(Json::to_object).collect();
-        for format in [Format::Delta, Format::JsonSchema] {
+        for format in [SchemaFormat::Delta, SchemaFormat::JsonSchema] {
             let generated = generate(&objects, format, &options).unwrap();
             prop_assert!(!generated.document.contains(r#""type": "null""#));
-            prop_assert_eq!(Document::parse(&generated.document).unwrap().format(), format);
+            prop_assert_eq!(parse(&generated.document).unwrap().format(), format);
             let _ = generate(&samples, format, &options);
             let _ = generate(&samples[..1], format, &GenerateOptions { compat: true, ..options.clone() });
         }
@@ -336,7 +336,7 @@ proptest! {
     ) {
         let types = |samples: &[Json]| {
             let samples: Vec<_> = samples.iter().map(Json::to_object).collect();
-            let generated = generate(&samples, Format::JsonSchema, &strict()).unwrap();
+            let generated = generate(&samples, SchemaFormat::JsonSchema, &strict()).unwrap();
             serde_json::from_str::<Value>(&generated.document).unwrap()["properties"].clone()
         };
         let sorted = |mut value: Value| {
