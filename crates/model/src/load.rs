@@ -1,24 +1,27 @@
 //! From files to a [`Catalog`]: reads every form, parses every resource, and has them checked together.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use tidegate_core::{FileId, Files, Label, Parsed, Span};
+use tidegate_core::{FileId, Files, Parsed, Span};
 
 use crate::broker::{self, BrokerFields};
 use crate::catalog::{Catalog, Declared, ResourceId};
 use crate::check::{self, Flow, Needed};
 use crate::codes;
+use crate::content;
 use crate::credentials::{self, ConfigMapFields, SecretFields};
 use crate::dataflow::{self, DataflowFields, Setting};
 use crate::endpoint::{self, EndpointFields};
 use crate::field::{Read, closest, one_of};
-use crate::names::{ResourceName, is_schema_name, is_schema_version};
-use crate::node::{Node, Text, Value, span};
+use crate::names::ResourceName;
+use crate::node::{Node, Text, span};
 use crate::plan::FilterSemantics;
 use crate::problems::{Problems, error, note, warning};
 use crate::profile::{self, ProfileFields};
 use crate::resource::{Kind, Resource, not_read_yet, resources};
 use crate::schema::{self, Content, Schema, SchemaFields};
+use crate::secrecy;
 use crate::simulator::{self, SimulatorFields};
 use crate::{json, yaml};
 
@@ -60,90 +63,46 @@ impl Default for LoadOptions {
 /// Loads all files together. The diagnostics are in file order.
 pub fn load(files: &Files, options: &LoadOptions) -> Parsed<Catalog> {
     let mut problems = Problems::default();
-    let documents: Vec<(FileId, Vec<Node>)> =
-        files.iter().map(|(id, file)| (id, read(id, &file.name, &file.text, &mut problems))).collect();
-    let content_files: Vec<String> = contents(files, &documents, options);
-    let mut loader = Loader { files, documents: &documents, options, problems, world: World::default() };
+    let documents = read_all(files, &mut problems);
+    let content_files = content::named(files, &documents, options);
+    let mut loader = Loader {
+        files,
+        documents: &documents,
+        options,
+        problems,
+        world: World::default(),
+        first: HashMap::new(),
+    };
     for (id, nodes) in &documents {
         let name = files.get(*id).map_or("", |f| &f.name);
-        if let Some((schema, version)) = registry_path(name) {
+        if let Some((schema, version)) = content::registry_path(name) {
             loader.registry_file(*id, schema, version, nodes);
-        } else if !content_files.contains(&normal(name)) {
-            let mut found = Vec::new();
+        } else if !content_files.contains(&content::normal(name)) {
             for node in nodes {
+                // Such as a key that stands twice: what was read is not all that was written.
+                let valid = !loader.problems.has_error_in(node.span);
+                let mut found = Vec::new();
                 resources(node, name, options, &mut loader.problems, &mut found);
-            }
-            for resource in found {
-                loader.resource(resource, *id);
+                for resource in found {
+                    loader.resource(Resource { valid: valid && resource.valid, ..resource }, *id);
+                }
             }
         }
     }
     let Loader { problems, world, .. } = loader;
     let mut parsed = check::link(world, options, problems);
-    let secrets =
-        documents.iter().flat_map(|(_, nodes)| nodes).flat_map(SecretPlaces::of).collect::<Vec<_>>();
-    for label in parsed.diagnostics.iter_mut().map(|d| &mut d.labels) {
-        label.retain_mut(|label| secrets.iter().all(|secret| secret.keep_shut(label, files)));
-    }
+    secrecy::keep(&documents, files, &mut parsed.diagnostics);
     parsed
 }
 
-/// Where a Secret has its values. Whoever shows a diagnostic shows the lines it points at, and no value is to be shown.
-struct SecretPlaces {
-    name: Option<Span>,
-    values: Vec<Span>,
+/// The documents of each file.
+pub(crate) type Documents = [(FileId, Vec<Node>)];
+
+/// Reads all files by their forms.
+pub(crate) fn read_all(files: &Files, problems: &mut Problems) -> Vec<(FileId, Vec<Node>)> {
+    files.iter().map(|(id, file)| (id, read(id, &file.name, &file.text, problems))).collect()
 }
 
-impl SecretPlaces {
-    /// Those of a document, or of the items of a list.
-    fn of(document: &Node) -> Vec<Self> {
-        if let Some(Value::List(items)) = document.get("items").map(|items| &items.value) {
-            return items.iter().flat_map(Self::of).collect();
-        }
-        if document.get("kind").and_then(Node::as_text).map(Text::as_str) != Some(Kind::Secret.as_str()) {
-            return vec![];
-        }
-        let name = document.get("metadata").and_then(|m| m.get("name")).map(|n| n.span);
-        let others = document
-            .entries()
-            .iter()
-            .filter(|e| !["apiVersion", "kind", "metadata"].contains(&e.key.as_str()));
-        vec![Self { name, values: others.map(|e| e.value.span).collect() }]
-    }
-
-    /// Moves a label off the lines with values; whether there is a line to move it to.
-    fn keep_shut(&self, label: &mut Label, files: &Files) -> bool {
-        let shows = |at: Span| self.values.iter().any(|value| share_a_line(at, *value, files));
-        if shows(label.span) {
-            match self.name.filter(|name| !shows(*name)) {
-                Some(name) => label.span = name,
-                None => return false,
-            }
-        }
-        true
-    }
-}
-
-fn share_a_line(a: Span, b: Span, files: &Files) -> bool {
-    let (first, second) = if a.start <= b.start { (a, b) } else { (b, a) };
-    let between = Span { file: a.file, start: first.end, end: second.start };
-    a.file == b.file && !files.text(between).contains('\n')
-}
-
-/// The files with schema documents that the resources in `files` name and that are not among them, as paths relative
-/// to where the names of `files` are. Whoever loads adds them, as nothing here opens a file.
-pub fn missing_files(files: &Files, options: &LoadOptions) -> Vec<String> {
-    let mut ignored = Problems::default();
-    let documents: Vec<(FileId, Vec<Node>)> =
-        files.iter().map(|(id, file)| (id, read(id, &file.name, &file.text, &mut ignored))).collect();
-    let present: Vec<String> = files.iter().map(|(_, f)| normal(&f.name)).collect();
-    let mut missing = contents(files, &documents, options);
-    missing.retain(|name| !present.contains(name));
-    missing.dedup();
-    missing
-}
-
-/// The documents of a file.
 fn read(id: FileId, name: &str, text: &str, problems: &mut Problems) -> Vec<Node> {
     let extension = name.rsplit_once('.').map_or("", |(_, e)| e).to_ascii_lowercase();
     let start = span(id, 0..0);
@@ -170,57 +129,6 @@ fn looks_like_json(text: &str) -> bool {
     text.starts_with('{') && !text.starts_with("{{") && !text.starts_with("{%")
 }
 
-/// The files that `Schema` resources name as their content.
-fn contents(files: &Files, documents: &[(FileId, Vec<Node>)], options: &LoadOptions) -> Vec<String> {
-    let (mut found, mut ignored) = (Vec::new(), Problems::default());
-    for (id, nodes) in documents {
-        let name = files.get(*id).map_or("", |f| &f.name);
-        let mut schemas = Vec::new();
-        for node in nodes {
-            resources(node, name, options, &mut ignored, &mut schemas);
-        }
-        for schema in schemas.into_iter().filter(|r| r.kind == Kind::Schema) {
-            let fields = SchemaFields::read(&schema.body, schema.body_at, &mut ignored);
-            found.extend(fields.and_then(|f| f.content_file).map(|file| beside(name, file.0.as_str())));
-        }
-    }
-    found
-}
-
-/// `relative` as seen from the folder of the file `from`.
-fn beside(from: &str, relative: &str) -> String {
-    let from = normal(from);
-    match from.rsplit_once('/') {
-        Some((folder, _)) => normal(&format!("{folder}/{relative}")),
-        None => normal(relative),
-    }
-}
-
-/// A path with `/` only, and without `.` and inner `..`.
-fn normal(path: &str) -> String {
-    let path = path.replace('\\', "/");
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "." => {}
-            "" if !parts.is_empty() => {}
-            ".." if parts.last().is_some_and(|p| !["", ".."].contains(p)) => {
-                parts.pop();
-            }
-            _ => parts.push(part),
-        }
-    }
-    parts.join("/")
-}
-
-/// Name and version of a schema in a file `.../schemas/<name>/<version>.json`.
-fn registry_path(file_name: &str) -> Option<(&str, &str)> {
-    let mut parts = file_name.rsplit(['/', '\\']);
-    let version = parts.next()?.strip_suffix(".json").filter(|v| is_schema_version(v))?;
-    let name = parts.next().filter(|n| is_schema_name(n))?;
-    (parts.next()? == "schemas").then_some((name, version))
-}
-
 /// All resources, read and not yet checked against each other.
 #[derive(Default)]
 pub(crate) struct World {
@@ -231,10 +139,12 @@ pub(crate) struct World {
 
 struct Loader<'a> {
     files: &'a Files,
-    documents: &'a [(FileId, Vec<Node>)],
+    documents: &'a Documents,
     options: &'a LoadOptions,
     problems: Problems,
     world: World,
+    /// Where each resource was named first.
+    first: HashMap<(Kind, String, String), Span>,
 }
 
 /// What tidegate's own annotations say.
@@ -253,6 +163,7 @@ impl Loader<'_> {
     }
 
     fn parse(&mut self, resource: Resource, label: String, file: FileId, problems: &mut Problems) {
+        let before = problems.errors();
         let Resource { kind, name, name_at, namespace, body, body_at, .. } = resource;
         if let Some(name) = &name {
             self.declare(kind, &namespace, name, name_at, problems);
@@ -260,7 +171,7 @@ impl Loader<'_> {
         let annotations = annotations(&resource.annotations, problems);
         let key = name.clone().map(|name| (namespace.clone(), name));
         let named = name.as_deref().and_then(ResourceName::parse);
-        let before = problems.errors();
+        let valid = |problems: &Problems| resource.valid && problems.errors() == before;
         match kind {
             Kind::DataflowEndpoint => {
                 // A name that can't be is complained about already; the rest is still worth checking.
@@ -268,7 +179,7 @@ impl Loader<'_> {
                 let parsed = EndpointFields::read(&body, body_at, problems).and_then(|f| {
                     endpoint::parse(f, named, namespace.clone(), annotations.any_host, problems)
                 });
-                let valid = problems.errors() == before;
+                let valid = valid(problems);
                 let (endpoint, references) = parsed.map_or((None, vec![]), |(e, r)| (Some(Arc::new(e)), r));
                 self.need(&label, &namespace, references);
                 if let Some(key) = key {
@@ -283,7 +194,7 @@ impl Loader<'_> {
                 let named = named.unwrap_or_else(ResourceName::default_name);
                 let profile = ProfileFields::read(&body, body_at, problems)
                     .map(|fields| Arc::new(profile::parse(fields, named, name_at, namespace, problems)));
-                let valid = problems.errors() == before;
+                let valid = valid(problems);
                 if let Some(key) = key {
                     self.world.catalog.profiles.entry(key).or_insert(Declared {
                         value: profile,
@@ -301,7 +212,7 @@ impl Loader<'_> {
                 };
                 let draft = DataflowFields::read(&body, body_at, problems)
                     .and_then(|fields| dataflow::parse(fields, setting, problems));
-                let valid = problems.errors() == before;
+                let valid = valid(problems);
                 self.world.flows.push(Flow { label, name: named, namespace, name_at, draft, valid });
             }
             Kind::DataflowGraph | Kind::RegistryEndpoint => {
@@ -348,13 +259,11 @@ impl Loader<'_> {
     /// Takes note of a resource, or says that it was there before.
     fn declare(&mut self, kind: Kind, namespace: &str, name: &str, at: Span, problems: &mut Problems) {
         let id = ResourceId { kind, namespace: namespace.to_owned(), name: name.to_owned(), at };
+        let first = *self.first.entry((kind, namespace.to_owned(), name.to_owned())).or_insert(at);
         // Versions of a schema share its name.
-        let first = self.world.catalog.resources.iter().find(|r| {
-            r.kind != Kind::Schema && (r.kind, &r.namespace, &r.name) == (id.kind, &id.namespace, &id.name)
-        });
-        if let Some(first) = first {
+        if first != at && kind != Kind::Schema {
             let message = format!("{kind} `{name}` is defined twice");
-            let problem = error(codes::DUPLICATE_RESOURCE, at, message).label(first.at, "first here");
+            let problem = error(codes::DUPLICATE_RESOURCE, at, message).label(first, "first here");
             problems.push(problem.help("remove one, or give it another name"));
         }
         self.world.catalog.resources.push(id);
@@ -403,8 +312,8 @@ impl Loader<'_> {
 
     /// The document in the file that a schema names: it stands beside the schema's file.
     fn content_file(&self, from: FileId, name: &Text, problems: &mut Problems) -> Option<(String, Node)> {
-        let path = beside(self.files.get(from).map_or("", |f| &f.name), name.as_str());
-        let found = self.files.iter().find(|(_, f)| normal(&f.name) == path);
+        let path = content::beside(self.files.get(from).map_or("", |f| &f.name), name.as_str());
+        let found = self.files.iter().find(|(_, f)| content::normal(&f.name) == path);
         let Some((id, file)) = found else {
             problems.push(error(
                 codes::CONTENT_FILE,

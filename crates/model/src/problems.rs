@@ -39,6 +39,12 @@ impl Problems {
         self.errors
     }
 
+    /// Whether there is an error at a place within these bytes.
+    pub(crate) fn has_error_in(&self, whole: Span) -> bool {
+        let within = |s: Span| s.file == whole.file && whole.start <= s.start && s.end <= whole.end;
+        self.found.iter().any(|d| d.severity == Severity::Error && d.span().is_some_and(within))
+    }
+
     /// All of them in file order; what has no place comes first.
     pub(crate) fn into_sorted(self) -> Vec<Diagnostic> {
         let mut found = self.found;

@@ -6,7 +6,7 @@ use std::fmt;
 use tidegate_core::{Diagnostic, Span};
 
 use crate::codes;
-use crate::field::{Read, closest, object, one_of, text};
+use crate::field::{Read, TEXT, closest, object, one_of, text};
 use crate::load::LoadOptions;
 use crate::names::{ObjectName, ResourceName};
 use crate::node::{Node, Text, Value};
@@ -105,6 +105,8 @@ impl fmt::Display for Kind {
 #[derive(Clone, Debug)]
 pub(crate) struct Resource {
     pub(crate) kind: Kind,
+    /// Whether no error was found in its envelope.
+    pub(crate) valid: bool,
     /// The name as written.
     pub(crate) written: String,
     /// The name, unless no such resource can have it.
@@ -188,10 +190,13 @@ pub(crate) fn resources(
         return;
     };
     let schema = document.get("$schema").and_then(Node::as_text).map_or("", Text::as_str);
-    if schema.contains("deploymentTemplate.json") || schema.contains("deploymentParameters.json") {
+    let is_template = document.get("contentVersion").is_some() && document.get("resources").is_some();
+    if is_template
+        || ["deploymentTemplate.json", "deploymentParameters.json"].iter().any(|s| schema.contains(s))
+    {
         problems.push(not_read_yet(document.head(), "ARM templates"));
     } else if let Some(kind) = document.get("kind") {
-        let Some(kind) = text(kind, "text", problems) else { return };
+        let Some(kind) = text(kind, TEXT, problems) else { return };
         if kind.as_str().ends_with("List") && document.get("items").is_some() {
             if let Some(Value::List(items)) = document.get("items").map(|items| &items.value) {
                 for item in items {
@@ -205,16 +210,21 @@ pub(crate) fn resources(
             Some(name) => format!("{}/{}", kind.as_str(), name.as_str()),
             None => kind.as_str().to_owned(),
         };
-        found.extend(problems.about(label, |problems| manifest(document, kind, options, problems)).0);
+        let (read, valid) = problems.about(label, |problems| manifest(document, kind, options, problems));
+        found.extend(read.map(|resource| Resource { valid, ..resource }));
     } else if let Some(arm_type) =
         document.get("type").and_then(Node::as_text).filter(|_| document.get("name").is_some())
     {
-        found.extend(arm_resource(document, arm_type, options, problems));
+        let before = problems.errors();
+        let read = arm_resource(document, arm_type, options, problems);
+        found.extend(read.map(|resource| Resource { valid: problems.errors() == before, ..resource }));
     } else if ["apiVersion", "metadata", "spec"].iter().any(|key| document.get(key).is_some()) {
         let problem = error(codes::MISSING_FIELD, document.head(), "`kind` is missing");
         problems.push(problem.help("a manifest has apiVersion, kind, metadata and spec"));
     } else {
-        found.extend(config_file(document, file_name, options, problems));
+        let before = problems.errors();
+        let read = config_file(document, file_name, options, problems);
+        found.extend(read.map(|resource| Resource { valid: problems.errors() == before, ..resource }));
     }
 }
 
@@ -255,6 +265,7 @@ fn manifest(
     };
     Some(Resource {
         kind,
+        valid: true,
         written: name.as_str().to_owned(),
         name: checked_name(kind, &name, problems),
         name_at: name.span(),
@@ -289,7 +300,7 @@ fn known_kind(kind: &Text, api_version: Option<&Text>, problems: &mut Problems) 
         return Some(kind);
     }
     // The kinds of data flows belong to nobody else, so another version of them is a mistake, not somebody else's.
-    let ours = exact.filter(|k| k.api_versions() == AIO_VERSIONS || group(k.api_versions()) && !k.is_core());
+    let ours = exact.filter(|k| k.api_versions() == AIO_VERSIONS || group(k.api_versions()));
     problems.push(if let Some(ours) = ours {
         error(
             codes::UNKNOWN_API_VERSION,
@@ -340,6 +351,7 @@ fn arm_resource(
     let body_at = document.entry("properties").map_or(document.head(), |e| e.key_span);
     Some(Resource {
         kind,
+        valid: true,
         written: name.as_str().to_owned(),
         name: checked_name(kind, &name, problems),
         name_at: full_name.span(),
@@ -387,6 +399,7 @@ fn config_file(
     let name = Text::new(given, body_at, None);
     Some(Resource {
         kind,
+        valid: true,
         written: name.as_str().to_owned(),
         name: checked_name(kind, &name, problems),
         name_at: body_at,

@@ -9,7 +9,7 @@ use crate::codes;
 use crate::node::{DEPTH_MAX, Entry, Node, Number, Text, Value, span, unique};
 use crate::problems::{Problems, duplicate_key, error, in_a_secret, warning};
 
-/// How many nodes aliases may add to a file: far more than a manifest needs, far fewer than a bomb makes.
+/// How many nodes anchors and aliases may add to a file: far more than a manifest needs, far fewer than a bomb makes.
 const ALIASED_NODES_MAX: usize = 100_000;
 
 /// Reads every document of a file. A document with a syntax error is left out; those after it are read.
@@ -254,15 +254,16 @@ impl Builder<'_> {
 
     fn alias(&mut self, id: usize, range: std::ops::Range<usize>) -> Result<Node, Diagnostic> {
         let place = self.span(range.clone());
-        let Some(node) = self.anchors.get(&id) else {
-            let message = "this alias names no anchor before it in its document";
-            return Err(error(codes::YAML_SYNTAX, place, message));
-        };
-        self.aliased += node.size();
+        let node = self.anchors.get(&id);
+        self.aliased += node.map_or(0, Node::size);
         if self.aliased > ALIASED_NODES_MAX {
             let message = format!("aliases make this file more than {ALIASED_NODES_MAX} values long");
             return Err(error(codes::TOO_MUCH, place, message));
         }
+        let Some(node) = node else {
+            let message = "this alias names no anchor before it in its document";
+            return Err(error(codes::YAML_SYNTAX, place, message));
+        };
         if self.stack.len() + node.depth() > DEPTH_MAX {
             return Err(self.too_deep(range));
         }
@@ -295,7 +296,11 @@ impl Builder<'_> {
 
     fn anchored(&mut self, anchor: usize, node: Node, plain: bool) -> Option<Node> {
         if anchor > 0 {
-            self.anchors.insert(anchor, node.clone());
+            // The copy that is kept counts too, as anchors may lie in each other.
+            self.aliased += node.size();
+            if self.aliased <= ALIASED_NODES_MAX {
+                self.anchors.insert(anchor, node.clone());
+            }
         }
         self.complete(node, plain)
     }

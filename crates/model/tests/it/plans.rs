@@ -137,6 +137,13 @@ fn what_is_disabled_is_listed_and_what_is_wrong_or_incomplete_is_not_run() {
         base.replace("endpointRef: default, dataDestination", "endpointRef: line, dataDestination"),
         base.replace("profileRef: default", "profileRef: line-a"),
         base.replace("spec:", "sepc:"),
+        base.replace("spec:", "spec: {}\nspec:"),
+        base.replace("  operations:", "  mode: Enabled\n  mode: Disabled\n  operations:"),
+        base.replace("name: press-clean", "name: press-clean, namespace: Plant"),
+        base.replace(
+            "name: press-clean",
+            "name: press-clean, annotations: {tidegate.dev/filter-semantics: x}",
+        ),
         base.replace("profileRef: default", "profileRef: line-a")
             + "---\napiVersion: connectivity.iotoperations.azure.com/v1\nkind: DataflowProfile\nmetadata: {name: line-a}\nspec: {instanceCount: 0}\n",
         base.replace("endpointRef: default, dataDestination", "endpointRef: line, dataDestination")
@@ -152,6 +159,15 @@ fn what_is_disabled_is_listed_and_what_is_wrong_or_incomplete_is_not_run() {
         assert!(catalog.plans().is_empty(), "{wrong}");
         assert!(catalog.dataflows().iter().all(|f| f.state == DataflowState::Invalid), "{wrong}");
     }
+}
+
+#[test]
+fn of_two_resources_with_one_name_the_first_counts() {
+    let first = flow("default", "[a]", "", "default", "first");
+    let catalog = catalog(&format!("{first}---\n{}", first.replace("first", "second")));
+    let [plan] = catalog.plans().try_into().unwrap();
+    let DataDestination::Topic(topic) = &plan.destination.data_destination else { panic!() };
+    assert_eq!(topic.as_static(), Some("first"));
 }
 
 #[test]

@@ -434,6 +434,39 @@ fn the_local_brokers_settings_are_checked() {
 }
 
 #[test]
+fn simulators_publish_to_one_topic() {
+    let simulator = |spec: &str| {
+        format!(
+            "apiVersion: tidegate.dev/v1\nkind: Simulator\nmetadata: {{name: thermostat}}\nspec: {spec}\n"
+        )
+    };
+    let (_, parsed) = loaded(
+        &[("a.yaml", &simulator("{topic: a/b, intervalMilliseconds: 5, seed: 7}"))],
+        &LoadOptions::default(),
+    );
+    let [simulator_read] = parsed.value.simulators() else { panic!() };
+    assert_eq!(
+        (simulator_read.topic.as_str(), simulator_read.interval.as_millis(), simulator_read.seed),
+        ("a/b", 5, 7)
+    );
+    let specs = ["{}", "{topic: 'a/#'}", "{topic: '${inputTopic}'}", "{topic: a, intervalMilliseconds: 0}"];
+    check_each(
+        specs.map(|s| (s, simulator(s))),
+        expect![[r#"
+        {}
+        error TG0111 4:1 `topic` is missing
+            help: write `topic` with text: the topic on the local broker that it publishes to
+        {topic: 'a/#'}
+        error TG0306 4:15 a destination topic holds no wildcard and no U+0000
+        {topic: '${inputTopic}'}
+        error TG0306 4:15 the topic of a simulator holds no variables
+        {topic: a, intervalMilliseconds: 0}
+        error TG0114 4:40 0 is not a whole number from 1 to 3600000
+    "#]],
+    );
+}
+
+#[test]
 fn nothing_is_loaded_from_nothing() {
     let parsed = load(&tidegate_core::Files::default(), &LoadOptions::default());
     assert!(

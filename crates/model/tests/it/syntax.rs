@@ -177,8 +177,8 @@ fn bombs_and_bottomless_pits_are_refused() {
     check(
         &bomb,
         expect![[r#"
-        error TG0005 5:45 aliases make this file more than 100000 values long
-    "#]],
+            error TG0005 5:40 aliases make this file more than 100000 values long
+        "#]],
     );
     let mut ladder = String::from("a0: &a0 [x]\n");
     for n in 1..200 {
@@ -202,6 +202,21 @@ fn bombs_and_bottomless_pits_are_refused() {
         error TG0005 1:135 lists and objects nest more than 128 levels deep
     "#]],
     );
+}
+
+#[test]
+fn deep_nests_do_not_overflow_the_stack() {
+    for (open, name) in [
+        ("[", "a.yaml"),
+        ("- ", "a.yaml"),
+        ("{a: ", "a.yaml"),
+        ("? ", "a.yaml"),
+        ("[", "a.json"),
+        ("{\"a\":", "a.json"),
+    ] {
+        let (_, parsed) = loaded(&[(name, &open.repeat(100_000))], &LoadOptions::default());
+        assert!(parsed.has_errors(), "{open}");
+    }
 }
 
 #[test]
