@@ -281,6 +281,9 @@ pub(crate) struct BenchMqttArgs {
     /// The topic to publish to; {i} is the publisher's number, from 0
     #[arg(long, default_value = "tidegate-bench/{i}")]
     pub(crate) topic: String,
+    /// The broker to receive from, where a data flow lies between two [default: --url]
+    #[arg(long, value_name = "URL", value_parser = parse_mqtt)]
+    pub(crate) subscribe_url: Option<HostPort>,
     /// The topic to receive from, where a data flow lies between [default: --topic]
     #[arg(long, value_name = "TOPIC")]
     pub(crate) subscribe_topic: Option<String>,

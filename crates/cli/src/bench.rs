@@ -151,11 +151,14 @@ fn work(
 
 async fn open(load: &Load, role: Role) -> anyhow::Result<Client> {
     let id = format!("tidegate-bench-{:08x}-{}", load.run, name(role).replace(' ', "-"));
-    let mut client = Client::connect(&load.broker, &id, load.qos).await?;
-    if let Role::Subscriber(n) = role {
-        client.subscribe(&load.filter(n), load.qos).await?;
+    match role {
+        Role::Subscriber(n) => {
+            let mut client = Client::connect(&load.subscribe_broker, &id, load.qos).await?;
+            client.subscribe(&load.filter(n), load.qos).await?;
+            Ok(client)
+        }
+        Role::Publisher(_) => Client::connect(&load.broker, &id, load.qos).await,
     }
-    Ok(client)
 }
 
 fn name(role: Role) -> String {

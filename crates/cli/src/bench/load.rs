@@ -21,7 +21,10 @@ const NUMBER: &str = "{i}";
 
 /// One run.
 pub(crate) struct Load {
+    /// Where publishers publish.
     pub(crate) broker: HostPort,
+    /// Where subscribers subscribe.
+    pub(crate) subscribe_broker: HostPort,
     pub(crate) pattern: Pattern,
     pub(crate) publishers: u16,
     pub(crate) subscribers: u16,
@@ -87,6 +90,7 @@ impl Load {
         let copies = if args.pattern == Pattern::FanOut { subscribers } else { 1 };
         Ok(Self {
             broker: args.url.clone(),
+            subscribe_broker: args.subscribe_url.as_ref().unwrap_or(&args.url).clone(),
             pattern: args.pattern,
             publishers: args.publishers,
             subscribers,

@@ -15,6 +15,7 @@ use crate::args::BenchMqttArgs;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
     url: String,
+    subscribe_url: String,
     pattern: String,
     publishers: u16,
     subscribers: u16,
@@ -100,6 +101,7 @@ impl Report {
         let per_second = |n: u64, seconds: f64| if seconds > 0.0 { n as f64 / seconds } else { 0.0 };
         Self {
             url: format!("mqtt://{}", load.broker),
+            subscribe_url: format!("mqtt://{}", load.subscribe_broker),
             pattern: name(load.pattern.to_possible_value()),
             publishers: load.publishers,
             subscribers: load.subscribers,
@@ -137,9 +139,13 @@ impl Report {
     pub(crate) fn human(&self) -> String {
         let Self { messages: m, seconds, messages_per_second: rate, .. } = self;
         let many = |n: u16, one: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") };
+        let url = if self.subscribe_url == self.url {
+            self.url.clone()
+        } else {
+            format!("{} -> {}", self.url, self.subscribe_url)
+        };
         let mut text = format!(
-            "{}: {}, {} ({}), QoS {}, {} bytes, window {}, seed {}\n",
-            self.url,
+            "{url}: {}, {} ({}), QoS {}, {} bytes, window {}, seed {}\n",
             many(self.publishers, "publisher"),
             many(self.subscribers, "subscriber"),
             self.pattern,

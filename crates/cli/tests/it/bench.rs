@@ -50,6 +50,20 @@ async fn every_pattern_and_qos_arrives_whole() {
 }
 
 #[tokio::test]
+async fn a_load_may_end_at_another_broker() {
+    let end = Mosquitto::start(MosquittoOptions::default()).await;
+    let bridge = Mosquitto::start(MosquittoOptions {
+        general: format!("connection out\naddress 127.0.0.1:{}\ntopic # out 1\n", end.port()),
+        ..MosquittoOptions::default()
+    })
+    .await;
+    let to = format!("mqtt://127.0.0.1:{}", end.port());
+    let (report, code) = report(bridge.port(), &["--messages", "50", "--subscribe-url", &to]).await;
+    assert_eq!((&report["messages"]["received"], code), (&50.into(), Some(0)), "{report}");
+    assert_eq!(report["subscribeUrl"], to);
+}
+
+#[tokio::test]
 async fn what_never_arrives_is_lost_and_fails_the_run_unless_nothing_was_promised() {
     let broker = Mosquitto::start(MosquittoOptions::default()).await;
     let nowhere = ["--messages", "20", "--subscribe-topic", "nowhere", "--settle", "200ms"];
