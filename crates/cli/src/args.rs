@@ -26,7 +26,6 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub(crate) enum Command {
     /// Run data flows until SIGINT or SIGTERM, then drain and exit
     Run(RunArgs),
