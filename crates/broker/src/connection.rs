@@ -269,7 +269,8 @@ impl Connection<'_> {
             // v3.1.1 has no other way to say so.
             Some(_) if self.machine.version() == Version::V311 => return Err(End::Dismissed(reason)),
             Some(receipt) => self.machine.finish(receipt, reason),
-            None => self.tally.not_authorized += 1,
+            None if reason == ReasonCode::NotAuthorized => self.tally.not_authorized += 1,
+            None => return Err(End::Dismissed(reason)),
         }
         Ok(())
     }
@@ -459,12 +460,8 @@ impl Connection<'_> {
             self.tally.settle(&mut core.counters);
             core.detach(self.attachment, flow, self.gone, leave, now());
         });
-        match end {
-            End::Closed(_) => {}
-            End::Disconnect(_) => {
-                drop(timeout(FAREWELL_WAIT_MAX, self.stream.write_all_buf(&mut output)).await)
-            }
-            End::Violation(_) | End::Dismissed(_) => farewell(self.stream, &mut output).await,
+        if !matches!(end, End::Closed(_)) {
+            farewell(self.stream, &mut output).await;
         }
     }
 }

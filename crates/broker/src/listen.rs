@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
@@ -23,6 +25,9 @@ use crate::websocket;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a client may be silent before the operating system asks whether its machine is still there.
 const TCP_KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// How much larger than the largest packet a WebSocket frame may be.
+const FRAME_BYTES_MORE: usize = 64 << 10;
 
 /// A place where clients come in.
 #[derive(Clone, Debug)]
@@ -100,6 +105,35 @@ impl Broker {
         });
         Ok(local)
     }
+
+    /// Serves one client over a stream that was opened in some other way, until the connection is over. `address` is
+    /// where the client counts as coming from.
+    pub async fn serve<S>(&self, stream: S, address: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let Some(_permit) = self.shared.admit_connection(address) else { return };
+        let peer = Peer { address: address.ip(), certificate_name: None, foreign_page: false };
+        self.shared.serve(Box::new(stream), peer, address).await;
+    }
+}
+
+impl Shared {
+    fn admit_connection(&self, address: SocketAddr) -> Option<OwnedSemaphorePermit> {
+        let permit = self.connections.clone().try_acquire_owned().ok();
+        if permit.is_none() {
+            self.with(|core| core.counters.connections_refused += 1);
+            tracing::warn!(%address, "connection refused: there are too many");
+        }
+        permit
+    }
+
+    async fn serve(&self, mut stream: Transport, peer: Peer, address: SocketAddr) {
+        let admitted = self.closing.run_until_cancelled(admit(self, &mut stream, &peer, address)).await;
+        if let Some(Some(admitted)) = admitted {
+            connection::serve(self, &mut stream, admitted).await;
+        }
+    }
 }
 
 /// A listener from which other machines can come needs a way to tell clients apart.
@@ -140,11 +174,7 @@ impl Door {
                     continue;
                 }
             };
-            let Ok(permit) = self.shared.connections.clone().try_acquire_owned() else {
-                self.shared.with(|core| core.counters.connections_refused += 1);
-                tracing::warn!(%address, "connection refused: there are too many");
-                continue;
-            };
+            let Some(permit) = self.shared.admit_connection(address) else { continue };
             let door = self.clone();
             self.shared.tasks.spawn(async move {
                 if let Err(error) = door.serve(stream, address).await {
@@ -165,12 +195,8 @@ impl Door {
             self.open(stream, &mut peer),
         ));
         let Some(opened) = opened.await else { return Ok(()) };
-        let mut stream = opened??;
-        let admitted =
-            self.shared.closing.run_until_cancelled(admit(&self.shared, &mut stream, &peer, address));
-        if let Some(Some(admitted)) = admitted.await {
-            connection::serve(&self.shared, &mut stream, admitted).await;
-        }
+        let stream = opened??;
+        self.shared.serve(stream, peer, address).await;
         Ok(())
     }
 
@@ -188,7 +214,9 @@ impl Door {
         match &self.protocol {
             Protocol::Mqtt => Ok(stream),
             Protocol::WebSockets { path } => {
-                let frame_bytes_max = self.shared.config.limits.packet_bytes_max.get() as usize;
+                // A frame may hold a large packet and some small ones.
+                let packet_bytes_max = self.shared.config.limits.packet_bytes_max.get() as usize;
+                let frame_bytes_max = packet_bytes_max + FRAME_BYTES_MORE;
                 let (stream, foreign_page) =
                     websocket::accept(stream, path, frame_bytes_max).await.map_err(io::Error::other)?;
                 peer.foreign_page = foreign_page;

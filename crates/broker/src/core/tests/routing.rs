@@ -13,10 +13,7 @@ fn a_message_goes_to_every_session_that_subscribed_at_the_lower_qos() {
     }
     world.send("t/x", "1", Q1);
     let got: Vec<_> = clients.iter_mut().map(|client| world.take(client)).collect();
-    assert_eq!(
-        got.iter().map(|copies| payloads(copies)).collect::<Vec<_>>(),
-        [vec!["1"], vec!["1"], vec!["1"], vec![]]
-    );
+    assert_eq!(got.iter().map(payloads).collect::<Vec<_>>(), [vec!["1"], vec!["1"], vec!["1"], vec![]]);
     assert_eq!(got[..3].iter().map(|copies| copies[0].qos).collect::<Vec<_>>(), [Q0, Q1, Q1]);
 
     assert_eq!(world.publish(message("nobody/there", "2", Q1)), Verdict::Accepted { matched: false });
