@@ -1,6 +1,7 @@
 //! The state store: keys and values that clients share by MQTT request and response (AIO: State store protocol).
 //!
-//! [`Store`](store) is the protocol as a state machine; everything around it moves bytes.
+//! `store` is the protocol as a state machine without I/O; `storage` keeps what it holds; `task` owns both, for
+//! [`StateStore`] handles in this process and for the clients of a broker.
 
 mod glob;
 mod handle;

@@ -1,5 +1,7 @@
 //! The schema registry's messages: `put` and `get` over MQTT (AIO: the SDKs' model `dtmi:ms:adr:SchemaRegistry;2`).
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tidegate_broker::{Broker, Delivery, Link, LinkError, LinkOptions, Message, QoS};
 use tidegate_model::schema::SchemaFormat;
+use uuid::Uuid;
 
 use super::names::{SchemaName, SchemaVersion};
 use super::registry::{PutError, Schema, SchemaDescription, SchemaRegistry, hash, parse};
@@ -33,7 +36,7 @@ struct PutRequest {
     version: String,
     description: Option<String>,
     display_name: Option<String>,
-    tags: Option<std::collections::BTreeMap<String, String>>,
+    tags: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -109,7 +112,7 @@ impl SchemaRegistry {
                 clean_start: true,
                 session_expiry: Some(Duration::ZERO),
                 // nobody else comes with this client identifier by accident
-                ..LinkOptions::new(format!("tidegate-schema-registry-{}", uuid::Uuid::new_v4()))
+                ..LinkOptions::new(format!("tidegate-schema-registry-{}", Uuid::new_v4()))
             })
             .await?;
         for topic in [PUT_TOPIC, GET_TOPIC] {
@@ -131,7 +134,7 @@ struct Service {
 }
 
 impl Service {
-    async fn run(&self, mut link: Link) -> Result<std::convert::Infallible, LinkError> {
+    async fn run(&self, mut link: Link) -> Result<Infallible, LinkError> {
         loop {
             let messages = link.next(BATCH_MAX).await?;
             let count = messages.len();

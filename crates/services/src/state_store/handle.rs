@@ -80,7 +80,7 @@ impl StateStore {
         Ok(Self { calls: task::start(Box::new(storage), options).await? })
     }
 
-    /// Serves the clients of a broker too, until that shuts down.
+    /// Serves the clients of a broker too, until that shuts down. One broker at a time: the last one it was called with.
     ///
     /// # Errors
     /// The broker does not take the store as a client.

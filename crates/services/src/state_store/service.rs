@@ -1,9 +1,12 @@
 //! The state store's messages: requests from the broker, responses and notifications to it (AIO: State store protocol).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tidegate_broker::{Broker, ClientRef, Delivery, Link, LinkError, LinkOptions, Message, QoS, ReasonCode};
 use tidegate_core::{PropertiesBuilder, Property};
 use tidegate_mqtt::topic;
+use uuid::Uuid;
 
 use super::reply::{Change, encode};
 use super::request::{Request, RequestError};
@@ -24,10 +27,10 @@ pub(super) async fn attach(broker: &Broker) -> Result<Link, LinkError> {
     let link = broker
         .attach(LinkOptions {
             clean_start: true,
-            session_expiry: Some(std::time::Duration::ZERO),
+            session_expiry: Some(Duration::ZERO),
             unacked_max: UNACKED_MAX,
             // nobody else comes with this client identifier by accident
-            ..LinkOptions::new(format!("tidegate-state-store-{}", uuid::Uuid::new_v4()))
+            ..LinkOptions::new(format!("tidegate-state-store-{}", Uuid::new_v4()))
         })
         .await?;
     link.subscribe(REQUEST_TOPIC, QoS::AtLeastOnce)?;
@@ -106,7 +109,8 @@ pub(super) fn notification(client_id: &str, change: &Change) -> Option<Message> 
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+    let digit = |nibble: u8| char::from(b"0123456789ABCDEF"[usize::from(nibble)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

@@ -119,11 +119,7 @@ impl<C: Copy + Eq + Hash> Store<C> {
 
     /// Carries out a request. `client` is who is to be notified; nobody can be if there is none.
     pub(crate) fn apply(&mut self, now: u64, client: Option<C>, request: &Request) -> Outcome {
-        self.try_apply(now, client, request).unwrap_or_else(|error| Outcome {
-            reply: Err(error),
-            version: None,
-            change: None,
-        })
+        self.try_apply(now, client, request).unwrap_or_else(Outcome::refused)
     }
 
     fn try_apply(&mut self, now: u64, client: Option<C>, request: &Request) -> Result<Outcome, RequestError> {
