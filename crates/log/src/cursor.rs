@@ -101,7 +101,9 @@ impl Cursor {
             if self.at.byte >= state.durable.byte {
                 return Ok(false);
             }
-            if let Some(window) = state.recent.read(self.at.byte).filter(|window| window.len() as u64 >= needed) {
+            if let Some(window) =
+                state.recent.read(self.at.byte).filter(|window| window.len() as u64 >= needed)
+            {
                 self.window = window;
                 self.file = None;
                 return Ok(true);

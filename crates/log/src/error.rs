@@ -18,7 +18,7 @@ pub struct Corrupt {
     pub what: String,
 }
 
-/// Why a log was not opened. Nothing was changed.
+/// Why a log was not opened. Nothing that was there was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The limits contradict each other.

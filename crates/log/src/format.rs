@@ -237,7 +237,8 @@ mod tests {
     fn names_tell_what_a_file_is() {
         assert_eq!(parse_name(&segment_name(12)), Kind::Segment(12));
         assert_eq!(parse_name(&unfinished_name(u64::MAX)), Kind::Unfinished(u64::MAX));
-        for other in ["lock", "watermarks.a", "x.segment", ".segment", "1.segment", "0000000001.segment.bak"] {
+        for other in ["lock", "watermarks.a", "x.segment", ".segment", "1.segment", "0000000001.segment.bak"]
+        {
             assert_eq!(parse_name(other), Kind::Other, "{other}");
         }
     }

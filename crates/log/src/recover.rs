@@ -122,14 +122,12 @@ fn check_chain(disk: &dyn Disk, found: &[Opened], table: &Table) -> Result<(), C
         offset,
         what: what.into(),
     };
-    let watermark = table.consumers.values().map(|watermark| watermark.at).max().max(Some(table.start));
     let Some(first) = found.first() else {
-        return match watermark {
-            Some(at) if at > Position::default() => {
-                let what = format!("all segments are missing, and records up to number {} were there", at.number);
-                Err(Corrupt { file: disk.path(""), offset: 0, what })
-            }
-            _ => Ok(()),
+        return if table.durable == Position::default() {
+            Ok(())
+        } else {
+            let what = format!("all segments are missing, and {} records were in them", table.durable.number);
+            Err(Corrupt { file: disk.path(""), offset: 0, what })
         };
     };
     if first.header.base > table.start {
@@ -164,18 +162,20 @@ fn read_tail(disk: &dyn Disk, last: &Opened, table: &Table) -> Result<Tail, Open
     let path = || disk.path(&segment_name(last.segment.ordinal));
     let base = last.header.base;
     let seed = table.log.seed();
-    let damaged =
-        |byte: u64, what| OpenError::Corrupt(Corrupt { file: path(), offset: HEADER_BYTES + byte - base.byte, what });
+    let damaged = |byte: u64, what| {
+        OpenError::Corrupt(Corrupt { file: path(), offset: HEADER_BYTES + byte - base.byte, what })
+    };
 
     let (end, mark) = scan(last, seed).map_err(OpenError::io("read", path()))?;
-    let watermark = table.consumers.values().map(|watermark| watermark.at.byte).max().unwrap_or(0);
-    let durable = [base.byte + last.header.synced, mark, watermark, table.start.byte].into_iter().max();
-    let durable = durable.expect("it has four elements");
+    let durable = mark.max(base.byte + last.header.synced).max(table.durable.byte);
     // a torn tail is what a crash leaves; damage to what was on disk is another thing and is not to be passed over
     let later = later_mark(last, seed, end.byte).map_err(OpenError::io("read", path()))?;
     if let Some(known) = later.max(Some(durable)).filter(|&known| known > end.byte) {
         let more = known - end.byte;
-        return Err(damaged(end.byte, format!("no sound record is here, and at least {more} bytes more were on disk")));
+        return Err(damaged(
+            end.byte,
+            format!("no sound record is here, and at least {more} bytes more were on disk"),
+        ));
     }
 
     let mut unsynced = BytesMut::zeroed((end.byte - durable) as usize);

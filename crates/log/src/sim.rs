@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -38,7 +38,12 @@ pub struct Faults {
 
 /// The disk. Clones are the same disk.
 #[derive(Clone)]
-pub struct SimDisk(Arc<Mutex<World>>);
+pub struct SimDisk {
+    world: Arc<Mutex<World>>,
+    meanwhile: Arc<Mutex<Option<Meanwhile>>>,
+}
+
+type Meanwhile = Box<dyn FnMut() + Send>;
 
 struct World {
     random: SmallRng,
@@ -76,7 +81,7 @@ enum NameChange {
 impl SimDisk {
     /// An empty disk without faults and with much space.
     pub fn new(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(World {
+        let world = World {
             random: SmallRng::seed_from_u64(seed),
             faults: Faults::default(),
             capacity: 1 << 40,
@@ -88,43 +93,56 @@ impl SimDisk {
             names: BTreeMap::new(),
             synced_names: BTreeMap::new(),
             unsynced_names: Vec::new(),
-        })))
+        };
+        Self { world: Arc::new(Mutex::new(world)), meanwhile: Arc::default() }
+    }
+
+    /// Does this before each call: what others do while the writer is at the disk. It must not use the disk.
+    pub fn meanwhile(&self, other: Option<Box<dyn FnMut() + Send>>) {
+        *self.meanwhile.lock() = other;
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        if let Some(other) = &mut *self.meanwhile.lock() {
+            other();
+        }
+        self.world.lock()
     }
 
     /// From now on calls fail this often.
     pub fn set_faults(&self, faults: Faults) {
-        self.0.lock().faults = faults;
+        self.world.lock().faults = faults;
     }
 
     /// How many bytes of files it takes.
     pub fn set_capacity(&self, bytes: u64) {
-        self.0.lock().capacity = bytes;
+        self.world.lock().capacity = bytes;
     }
 
     /// The power goes in the midst of a call, after this many more. Then every call fails until
     /// [`SimDisk::restart_after_power_cut`].
     pub fn cut_power_after(&self, calls: u64) {
-        self.0.lock().power_lasts = Some(calls);
+        self.world.lock().power_lasts = Some(calls);
     }
 
     /// Whether the power is off.
     pub fn is_down(&self) -> bool {
-        self.0.lock().down
+        self.world.lock().down
     }
 
     /// How many calls there have been.
     pub fn calls(&self) -> u64 {
-        self.0.lock().calls
+        self.world.lock().calls
     }
 
     /// The process dies and is started again: everything written is there, synced or not.
     pub fn restart_after_kill(&self) {
-        self.0.lock().reboot();
+        self.world.lock().reboot();
     }
 
     /// The power is cut, if it is not off already, and comes back: what was not synced may be there, or in part.
     pub fn restart_after_power_cut(&self) {
-        let world = &mut *self.0.lock();
+        let world = &mut *self.world.lock();
         world.reboot();
         for content in &mut world.files {
             content.lose_power(&mut world.random);
@@ -139,12 +157,12 @@ impl SimDisk {
 
     /// Bytes of all files that have a name.
     pub fn used_bytes(&self) -> u64 {
-        self.0.lock().used_bytes()
+        self.world.lock().used_bytes()
     }
 
     /// The names of all files.
     pub fn file_names(&self) -> Vec<String> {
-        self.0.lock().names.keys().cloned().collect()
+        self.world.lock().names.keys().cloned().collect()
     }
 
     /// Changes the bytes of a file behind everybody's back.
@@ -152,7 +170,7 @@ impl SimDisk {
     /// # Panics
     /// When there is no file of that name.
     pub fn tamper(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
-        let world = &mut *self.0.lock();
+        let world = &mut *self.world.lock();
         let content = &mut world.files[world.names[name]];
         change(&mut content.cache);
         content.platter.clone_from(&content.cache);
@@ -161,7 +179,7 @@ impl SimDisk {
 
     /// Removes a file behind everybody's back.
     pub fn lose(&self, name: &str) {
-        let world = &mut *self.0.lock();
+        let world = &mut *self.world.lock();
         world.names.remove(name);
         world.synced_names.remove(name);
     }
@@ -298,13 +316,13 @@ impl Disk for SimDisk {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        let world = &mut *self.0.lock();
+        let world = &mut *self.world();
         world.begin()?;
         Ok(world.names.keys().cloned().collect())
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let world = &mut *self.0.lock();
+        let world = &mut *self.world();
         if world.begin()? || world.hits(world.faults.read) {
             return Err(eio());
         }
@@ -313,7 +331,7 @@ impl Disk for SimDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let world = &mut *self.0.lock();
+        let world = &mut *self.world();
         let file = world.files.len();
         world.files.push(Content::default());
         world.change_name(NameChange::Create(name.into(), file))?;
@@ -321,19 +339,19 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let world = &mut *self.0.lock();
+        let world = &mut *self.world();
         let file = world.find(from)?;
         world.change_name(NameChange::Rename(from.into(), to.into(), file))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        let world = &mut *self.0.lock();
+        let world = &mut *self.world();
         world.find(name)?;
         world.change_name(NameChange::Remove(name.into()))
     }
 
     fn sync_names(&self) -> io::Result<()> {
-        let world = &mut *self.0.lock();
+        let world = &mut *self.world();
         if world.begin()? || world.hits(world.faults.names) {
             return Err(eio());
         }
@@ -343,7 +361,7 @@ impl Disk for SimDisk {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        let world = self.0.lock();
+        let world = self.world();
         Ok(world.capacity.saturating_sub(world.used_bytes()))
     }
 }
@@ -357,7 +375,7 @@ struct SimFile {
 impl SimFile {
     /// Begins a call on this file, which says as the last argument whether the power goes during it.
     fn call<T>(&self, does: impl FnOnce(&mut World, bool) -> io::Result<T>) -> io::Result<T> {
-        let world = &mut *self.disk.0.lock();
+        let world = &mut *self.disk.world();
         if self.boot != world.boot {
             return Err(io::Error::other("the file was opened before the restart"));
         }

@@ -178,7 +178,8 @@ impl Shared {
         if unsynced_before == 0 {
             state.unsynced_since = Some(Instant::now());
             self.work.notify_one();
-        } else if unsynced_before < options.sync_bytes_max && state.unsynced_bytes() >= options.sync_bytes_max {
+        } else if unsynced_before < options.sync_bytes_max && state.unsynced_bytes() >= options.sync_bytes_max
+        {
             self.work.notify_one();
         }
         Ok(at)
@@ -191,6 +192,8 @@ impl Shared {
         let mut quiet_since = Instant::now();
         loop {
             if state.closing {
+                // the table says how much is on disk, so that the next opening need not find out
+                state.table_changed();
                 return Due { save: true, last: true };
             }
             let now = Instant::now();

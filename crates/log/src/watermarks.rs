@@ -36,12 +36,15 @@ pub(crate) struct Table {
     pub(crate) generation: u64,
     /// Nobody needs what is before it; it never goes back.
     pub(crate) start: Position,
+    /// Everything before it was on disk when the table was saved; no watermark is beyond.
+    pub(crate) durable: Position,
     pub(crate) consumers: BTreeMap<String, Watermark>,
 }
 
 impl Table {
     pub(crate) fn new(log: LogId) -> Self {
-        Self { log, generation: 1, start: Position::default(), consumers: BTreeMap::new() }
+        let beginning = Position::default();
+        Self { log, generation: 1, start: beginning, durable: beginning, consumers: BTreeMap::new() }
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -49,6 +52,7 @@ impl Table {
         body.put_u64_le(self.log.0);
         body.put_u64_le(self.generation);
         put_position(&mut body, self.start);
+        put_position(&mut body, self.durable);
         body.put_u32_le(self.consumers.len() as u32);
         for (name, watermark) in &self.consumers {
             put_bytes(&mut body, name.as_bytes());
@@ -80,6 +84,7 @@ impl Table {
         let log = LogId(body.try_get_u64_le().ok()?);
         let generation = body.try_get_u64_le().ok()?;
         let start = get_position(body)?;
+        let durable = get_position(body)?;
         let mut consumers = BTreeMap::new();
         for _ in 0..body.try_get_u32_le().ok()? {
             let name = String::from_utf8(get_bytes(body)?.to_vec()).ok()?;
@@ -87,7 +92,7 @@ impl Table {
             let memo = Bytes::copy_from_slice(get_bytes(body)?);
             consumers.insert(name, Watermark { at, memo });
         }
-        Some(Self { log, generation, start, consumers })
+        Some(Self { log, generation, start, durable, consumers })
     }
 }
 
@@ -141,7 +146,9 @@ impl Slots {
             let (file, bytes) = read().map_err(OpenError::io("read", disk.path(name)))?;
             files.push(file);
             match Table::decode(&bytes) {
-                Ok(table) if newest.as_ref().is_none_or(|(_, other, _)| other.generation < table.generation) => {
+                Ok(table)
+                    if newest.as_ref().is_none_or(|(_, other, _)| other.generation < table.generation) =>
+                {
                     newest = Some((slot, table, bytes));
                 }
                 Err(Unreadable::Newer(version)) => return Err(OpenError::newer(disk.path(name), version)),
@@ -195,8 +202,14 @@ mod tests {
         let position = || (any::<u64>(), any::<u64>()).prop_map(|(number, byte)| Position { number, byte });
         let watermark =
             (position(), vec(any::<u8>(), 0..50)).prop_map(|(at, memo)| Watermark { at, memo: memo.into() });
-        (any::<u64>(), any::<u64>(), position(), btree_map(".{0,20}", watermark, 0..200)).prop_map(
-            |(log, generation, start, consumers)| Table { log: LogId(log), generation, start, consumers },
+        (any::<[u64; 2]>(), position(), position(), btree_map(".{0,20}", watermark, 0..200)).prop_map(
+            |([log, generation], start, durable, consumers)| Table {
+                log: LogId(log),
+                generation,
+                start,
+                durable,
+                consumers,
+            },
         )
     }
 

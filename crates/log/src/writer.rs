@@ -178,15 +178,14 @@ impl Writer {
 
     fn append(&mut self, mut active: Active, chunks: &[Bytes], bytes: u64) -> Result<(), Failure> {
         let done = write_chunks(&*active.file, chunks, active.file_bytes).and_then(|()| active.file.sync());
-        let mut state = self.shared.state.lock();
-        let segment = state.segments.back_mut().expect("the active segment is the last one");
-        let name = segment_name(segment.ordinal);
-        let before = segment.file_bytes;
         let after = match done {
             Ok(()) => active.file_bytes + bytes,
             Err(_) => active.file.size().unwrap_or(active.file_bytes + bytes),
         };
-        segment.file_bytes = after;
+        let mut state = self.shared.state.lock();
+        let segment = state.segments.back_mut().expect("the active segment is the last one");
+        let name = segment_name(segment.ordinal);
+        let before = std::mem::replace(&mut segment.file_bytes, after);
         state.file_bytes = state.file_bytes + after - before;
         drop(state);
         done.map_err(|error| Failure { file: name, error })?;
@@ -252,18 +251,19 @@ impl Writer {
 
     /// Saves the watermarks.
     fn save(&mut self) -> Result<(), Failure> {
-        let (mut table, changes, durable) = {
+        let (mut table, changes) = {
             let mut state = self.shared.state.lock();
             if state.changes == state.saved_changes {
                 return Ok(());
             }
             state.table.start = state.low();
-            (state.table.clone(), state.changes, state.durable)
+            state.table.durable = state.durable;
+            (state.table.clone(), state.changes)
         };
         // a consumer that begins at the end of the log may be ahead of what is on disk; what is saved must not be
         let mut complete = true;
-        for watermark in table.consumers.values_mut().filter(|watermark| watermark.at > durable) {
-            watermark.at = durable;
+        for watermark in table.consumers.values_mut().filter(|watermark| watermark.at > table.durable) {
+            watermark.at = table.durable;
             complete = false;
         }
         self.slots.save(&mut table).map_err(|(file, error)| Failure { file: file.into(), error })?;

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use rand::{Rng, RngCore, SeedableRng};
 use tidegate_log::sim::{Faults, SimDisk};
@@ -26,15 +27,16 @@ const CONSUMERS: [&str; 3] = ["lake", "twin", "session/a"];
 #[test]
 fn what_was_durable_outlives_every_crash_and_fault() {
     let variable = |name| env::var(name).ok().map(|value| value.parse::<u64>().expect("a number"));
-    let seeds: Box<dyn Iterator<Item = u64>> = match (variable("TIDEGATE_FUZZ_SEED"), variable("TIDEGATE_FUZZ_SECONDS")) {
-        (Some(seed), _) => Box::new([seed].into_iter()),
-        (None, None) => Box::new(0..SEEDS),
-        (None, Some(seconds)) => {
-            let end = Instant::now() + Duration::from_secs(seconds);
-            let first = rand::random::<u32>().into();
-            Box::new((0..SEEDS).chain((first..).take_while(move |_| Instant::now() < end)))
-        }
-    };
+    let seeds: Box<dyn Iterator<Item = u64>> =
+        match (variable("TIDEGATE_FUZZ_SEED"), variable("TIDEGATE_FUZZ_SECONDS")) {
+            (Some(seed), _) => Box::new([seed].into_iter()),
+            (None, None) => Box::new(0..SEEDS),
+            (None, Some(seconds)) => {
+                let end = Instant::now() + Duration::from_secs(seconds);
+                let first = rand::random::<u32>().into();
+                Box::new((0..SEEDS).chain((first..).take_while(move |_| Instant::now() < end)))
+            }
+        };
     for seed in seeds {
         if let Err(failure) = panic::catch_unwind(|| Run::new(seed).all()) {
             eprintln!("this was seed {seed}: TIDEGATE_FUZZ_SEED={seed} runs it again");
@@ -46,6 +48,24 @@ fn what_was_durable_outlives_every_crash_and_fault() {
 /// The watermarks and memos of all consumers.
 type Table = BTreeMap<String, (u64, Bytes)>;
 
+/// Every record of the log's life that still counts, by its number. Others append while the log is at the disk.
+type Appended = Arc<Mutex<Vec<(Position, Vec<u8>)>>>;
+
+fn append(log: &Log, random: &mut SmallRng, len_max: usize, appended: &Appended) {
+    let mut payload = vec![0; random.random_range(0..=len_max)];
+    random.fill_bytes(&mut payload);
+    let (left, right) = payload.split_at(random.random_range(0..=payload.len()));
+    let mut appended = appended.lock();
+    match log.try_append(&[left, right]) {
+        Ok(at) => {
+            assert_eq!(at.number, appended.len() as u64);
+            appended.push((at, payload));
+        }
+        Err(AppendError::Full) => {}
+        Err(e) => panic!("{e}"),
+    }
+}
+
 struct Run {
     random: SmallRng,
     disk: SimDisk,
@@ -53,8 +73,7 @@ struct Run {
     log: Log,
     writer: Writer,
     readers: BTreeMap<String, Cursor>,
-    /// Every record of the log's life that still counts, by its number.
-    appended: Vec<(Position, Vec<u8>)>,
+    appended: Appended,
     /// The log said that so many are on disk.
     durable: u64,
     table: Table,
@@ -85,7 +104,7 @@ impl Run {
             log,
             writer,
             readers: BTreeMap::new(),
-            appended: Vec::new(),
+            appended: Appended::default(),
             durable: 0,
             table: Table::new(),
             saved: Table::new(),
@@ -119,22 +138,27 @@ impl Run {
 
     fn append(&mut self) {
         let len_max = self.options.unsynced_bytes_max as usize - 16;
-        let len = if self.random.random_bool(0.1) { len_max } else { 200.min(len_max) };
-        let mut payload = vec![0; self.random.random_range(0..=len)];
-        self.random.fill_bytes(&mut payload);
-        let (left, right) = payload.split_at(self.random.random_range(0..=payload.len()));
-        match self.log.try_append(&[left, right]) {
-            Ok(at) => {
-                assert_eq!(at.number, self.appended.len() as u64);
-                self.appended.push((at, payload));
+        let len_max = if self.random.random_bool(0.1) { len_max } else { len_max.min(200) };
+        append(&self.log, &mut self.random, len_max, &self.appended);
+    }
+
+    /// While the log is at the disk, others append.
+    fn let_others_append(&mut self) {
+        let (log, appended) = (self.log.clone(), self.appended.clone());
+        let mut random = SmallRng::seed_from_u64(self.random.next_u64());
+        let often = random.random_range(0.0..0.5);
+        self.disk.meanwhile(Some(Box::new(move || {
+            if random.random_bool(often) {
+                append(&log, &mut random, 100, &appended);
             }
-            Err(AppendError::Full) => {}
-            Err(e) => panic!("{e}"),
-        }
+        })));
     }
 
     fn commit(&mut self) {
+        let before = self.log.end().number;
+        self.let_others_append();
         self.writer.commit();
+        self.disk.meanwhile(None);
         let durable = self.log.durable_end().number;
         self.durable = self.durable.max(durable);
         let mut table = self.table.clone();
@@ -147,7 +171,7 @@ impl Run {
         }
         let usage = self.log.usage();
         if usage.stall.is_none() {
-            assert_eq!(durable, self.appended.len() as u64);
+            assert!(durable >= before, "it synced up to {durable} of {before} records");
             let more = self.options.unsynced_bytes_max + 3 * 4096;
             assert!(self.disk.used_bytes() <= self.options.bytes_max + more, "{usage:?}");
         }
@@ -160,8 +184,7 @@ impl Run {
 
     fn read(&mut self) {
         let Some(consumer) = self.any_consumer() else { return };
-        let mut reader =
-            self.readers.remove(consumer.name()).unwrap_or_else(|| consumer.cursor());
+        let mut reader = self.readers.remove(consumer.name()).unwrap_or_else(|| consumer.cursor());
         for _ in 0..self.random.random_range(0..30) {
             let number = reader.position().number;
             match reader.try_next() {
@@ -178,7 +201,7 @@ impl Run {
     }
 
     fn check(&mut self, number: u64, entry: &Entry) {
-        let (at, payload) = &self.appended[number as usize];
+        let (at, payload) = &self.appended.lock()[number as usize];
         assert_eq!(entry.at, *at);
         assert!(entry.payload == *payload, "record {number} is not what was appended");
         assert!(number < self.durable || number < self.log.durable_end().number);
@@ -219,7 +242,9 @@ impl Run {
     }
 
     fn change_faults(&mut self) {
-        let mut any = |often: f64| if self.random.random_bool(0.3) { self.random.random_range(0.0..often) } else { 0.0 };
+        let mut any = |often: f64| {
+            if self.random.random_bool(0.3) { self.random.random_range(0.0..often) } else { 0.0 }
+        };
         self.disk.set_faults(Faults {
             short_write: any(1.0),
             write: any(0.5),
@@ -244,7 +269,9 @@ impl Run {
                 Ok(opened) => break opened,
                 Err(OpenError::Io { .. }) if self.disk.is_down() => self.disk.restart_after_power_cut(),
                 // the operator gets a new cable at last
-                Err(OpenError::Io { .. }) if self.random.random_bool(0.2) => self.disk.set_faults(Faults::default()),
+                Err(OpenError::Io { .. }) if self.random.random_bool(0.2) => {
+                    self.disk.set_faults(Faults::default())
+                }
                 Err(OpenError::Io { .. }) => {}
                 Err(e) => panic!("{e}"),
             }
@@ -252,8 +279,10 @@ impl Run {
         self.readers.clear();
         let end = self.log.end().number;
         assert!(end >= self.durable, "{end} records are there and {} were durable", self.durable);
-        assert!(end <= self.appended.len() as u64, "records are there that nobody appended");
-        self.appended.truncate(end as usize);
+        let mut appended = self.appended.lock();
+        assert!(end <= appended.len() as u64, "records are there that nobody appended");
+        appended.truncate(end as usize);
+        drop(appended);
 
         let consumer = |name: String| {
             let consumer = self.log.consumer(&name, StartAt::Oldest);
@@ -261,7 +290,12 @@ impl Run {
         };
         self.table = self.log.consumers().into_iter().map(consumer).collect();
         let possible = || self.attempted.iter().chain([&self.saved]);
-        assert!(possible().any(|table| *table == self.table), "{:?} is not one of {:?}", self.table, possible());
+        assert!(
+            possible().any(|table| *table == self.table),
+            "{:?} is not one of {:?}",
+            self.table,
+            possible()
+        );
     }
 
     /// The disk is well again: everything is there, can be read, and gives back its space.
@@ -274,28 +308,33 @@ impl Run {
         self.reopen();
         assert_eq!((end, durable), (self.log.end(), self.log.durable_end()), "opening it changed it");
 
-        self.commit();
+        self.commit_all();
         let mut cursor = self.log.cursor(self.log.start());
-        for number in self.log.start().number..self.appended.len() as u64 {
+        for number in self.log.start().number..self.log.end().number {
             let entry = cursor.try_next().expect("a sound record").expect("one more record");
             self.check(number, &entry);
         }
         assert_eq!(cursor.try_next().expect("no damage"), None);
 
-        self.log.consumer("last", StartAt::Oldest).advance(self.log.end());
+        self.log.consumer("last", StartAt::Oldest);
         for name in self.log.consumers() {
             self.log.consumer(&name, StartAt::Oldest).advance(self.log.end());
         }
-        self.table.insert("last".into(), Default::default());
-        self.table.values_mut().for_each(|(watermark, _)| *watermark = self.log.end().number);
-        self.commit();
+        self.commit_all();
         let longest = vec![0; self.options.unsynced_bytes_max as usize - 16];
         self.log.try_append(&[&longest]).expect("there is room when all is read");
-        self.appended.push((self.log.end(), longest));
-        self.commit();
-        self.commit();
-        let segments = self.disk.file_names().into_iter().filter(|name| !name.starts_with("watermarks"));
-        assert!(segments.count() <= 2, "{:?}", self.disk.file_names());
+        self.commit_all();
+        let mut files = self.disk.file_names();
+        files.retain(|name| !name.starts_with("watermarks"));
+        assert!(files.len() <= 2 && files.iter().all(|name| name.ends_with(".segment")), "{files:?}");
+    }
+
+    fn commit_all(&mut self) {
+        self.writer.commit();
+        assert_eq!(self.log.durable_end(), self.log.end());
+        assert_eq!(now(self.log.saved()), Some(Ok(())));
+        assert_eq!(self.log.usage().stall, None);
+        self.durable = self.log.end().number;
     }
 }
 
