@@ -1,0 +1,87 @@
+//! Measures tidegate beside mosquitto. Both are started here, on free ports, and get the same load from the same tool,
+//! `tidegate bench mqtt`, in turns; so that what else the machine does falls on both. `docs/performance.md` says what the
+//! numbers mean and what they were.
+
+mod bridge;
+mod broker;
+mod contest;
+mod footprint;
+mod load;
+mod peers;
+mod process;
+mod report;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::report::{Report, Setting};
+
+/// Measure tidegate beside its peers
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// The form of the results
+    #[arg(long, global = true, default_value = "markdown")]
+    output: Form,
+    /// The tidegate to measure [default: the release build of this workspace, which is brought up to date]
+    #[arg(long, global = true, value_name = "FILE")]
+    tidegate: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The local broker beside mosquitto
+    Broker(Contest),
+    /// A data flow between two brokers beside a bridge of mosquitto
+    Bridge(Contest),
+    /// Memory at rest, and the time from the start to the first message delivered
+    Footprint {
+        /// How often each is measured
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+    },
+}
+
+#[derive(Args)]
+struct Contest {
+    /// Runs of each, in turns, after one to warm up
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Only the scenarios whose name holds this
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
+    /// Messages in percent of what a scenario has: fewer are quicker and less exact
+    #[arg(long, value_name = "PERCENT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    messages: u32,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Form {
+    Markdown,
+    Json,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(!cfg!(debug_assertions), "only a release build is worth measuring: cargo run --release");
+    let cli = Cli::parse();
+    let tidegate = match cli.tidegate {
+        Some(path) => path,
+        None => peers::build_tidegate()?,
+    };
+    let setting = Setting::look(&tidegate)?;
+    let report = match &cli.command {
+        Command::Broker(args) => Report::Contests(broker::run(&tidegate, args)?),
+        Command::Bridge(args) => Report::Contests(bridge::run(&tidegate, args)?),
+        Command::Footprint { rounds } => Report::Footprint(footprint::run(&tidegate, *rounds)?),
+    };
+    let text = match cli.output {
+        Form::Markdown => report.markdown(&setting),
+        Form::Json => report.json(&setting),
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,193 @@
+//! The results as Markdown, for `docs/performance.md`, and as JSON.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::thread::available_parallelism;
+
+use serde_json::{Value, json};
+
+use crate::contest::{Outcome, Sample, Showing};
+use crate::footprint::Footprint;
+use crate::peers;
+
+/// Where and on what it was measured.
+pub(crate) struct Setting {
+    tidegate: String,
+    mosquitto: String,
+    processor: String,
+    cores: usize,
+    kernel: String,
+    /// Of the last minute, before anything was measured.
+    load_average: String,
+}
+
+impl Setting {
+    pub(crate) fn look(tidegate: &Path) -> anyhow::Result<Self> {
+        let processors = fs::read_to_string("/proc/cpuinfo")?;
+        let model = processors.lines().find(|line| line.starts_with("model name"));
+        let processor = model.and_then(|line| line.split(':').nth(1)).unwrap_or("an unnamed processor");
+        let load = fs::read_to_string("/proc/loadavg")?;
+        Ok(Self {
+            tidegate: peers::version(tidegate)?,
+            mosquitto: peers::mosquitto_version()?,
+            processor: processor.trim().to_owned(),
+            cores: available_parallelism()?.get(),
+            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+            load_average: load.split(' ').next().unwrap_or_default().to_owned(),
+        })
+    }
+}
+
+pub(crate) enum Report {
+    Contests(Vec<Outcome>),
+    Footprint(Footprint),
+}
+
+impl Report {
+    pub(crate) fn markdown(&self, setting: &Setting) -> String {
+        let Setting { tidegate, mosquitto, processor, cores, kernel, load_average } = setting;
+        let mut text = format!(
+            "{tidegate}, {mosquitto}; {processor}, {cores} cores, Linux {kernel}; load average before {load_average}\n\n"
+        );
+        match self {
+            Self::Contests(outcomes) => {
+                text.push_str(
+                    "| Scenario | | Messages per CPU second | Ratio | Messages/s | p50 | p99 | Peak memory |\n\
+                     |---|---|---|---|---|---|---|---|\n",
+                );
+                for outcome in outcomes {
+                    let ratio = range(&outcome.ratios(), |ratio| format!("{ratio:.2}"));
+                    let name = format!("{}: {}", outcome.name, outcome.load.describe());
+                    row(&mut text, &name, &outcome.tidegate, &format!("**{ratio}**"));
+                    row(&mut text, "", &outcome.peer, "1");
+                }
+            }
+            Self::Footprint(Footprint { at_rest, first_message }) => {
+                text.push_str("| What | Median (lowest to highest) |\n|---|---|\n");
+                for (what, memory) in at_rest {
+                    let of = |bytes: fn(&crate::process::Memory) -> u64| {
+                        let all: Vec<_> = memory.iter().map(|m| bytes(m) as f64).collect();
+                        range(&all, mebibytes)
+                    };
+                    let _ = writeln!(text, "| Resident memory, {what} | {} |", of(|m| m.resident));
+                    let _ = writeln!(text, "| The same at its peak | {} |", of(|m| m.peak));
+                }
+                let millis: Vec<_> = first_message.iter().map(|t| t.as_secs_f64() * 1e3).collect();
+                let first = range(&millis, |millis| format!("{millis:.1} ms"));
+                let _ = writeln!(text, "| From start to first message delivered | {first} |");
+            }
+        }
+        text
+    }
+
+    pub(crate) fn json(&self, setting: &Setting) -> String {
+        let Setting { tidegate, mosquitto, processor, cores, kernel, load_average } = setting;
+        let results = match self {
+            Self::Contests(outcomes) => outcomes.iter().map(outcome).collect::<Vec<_>>().into(),
+            Self::Footprint(Footprint { at_rest, first_message }) => {
+                let at_rest = at_rest.iter().map(|(what, memory)| {
+                    let of = |bytes: fn(&crate::process::Memory) -> u64| {
+                        memory.iter().map(bytes).collect::<Vec<_>>()
+                    };
+                    json!({ "what": what, "residentBytes": of(|m| m.resident), "peakBytes": of(|m| m.peak) })
+                });
+                let first: Vec<_> = first_message.iter().map(|t| t.as_secs_f64() * 1e3).collect();
+                json!({ "atRest": at_rest.collect::<Vec<_>>(), "firstMessageMilliseconds": first })
+            }
+        };
+        let setting = json!({
+            "tidegate": tidegate, "mosquitto": mosquitto, "processor": processor, "cores": cores,
+            "kernel": kernel, "loadAverageBefore": load_average,
+        });
+        format!("{}\n", json!({ "setting": setting, "results": results }))
+    }
+}
+
+fn row(text: &mut String, scenario: &str, showing: &Showing, ratio: &str) {
+    let of = |number: fn(&Sample) -> f64| showing.samples.iter().map(number).collect::<Vec<_>>();
+    let _ = writeln!(
+        text,
+        "| {scenario} | {} | {} | {ratio} | {} | {} | {} | {} |",
+        showing.name,
+        range(&of(Sample::per_cpu_second), thousands),
+        thousands(median(&of(|s| s.per_second))),
+        micros(median(&of(|s| s.latency.p50))),
+        micros(median(&of(|s| s.latency.p99))),
+        mebibytes(showing.peak_resident as f64),
+    );
+}
+
+fn outcome(outcome: &Outcome) -> Value {
+    let showing = |showing: &Showing| {
+        let sample = |s: &Sample| {
+            json!({
+                "delivered": s.delivered, "lost": s.lost, "cpuSeconds": s.cpu.as_secs_f64(),
+                "messagesPerCpuSecond": s.per_cpu_second(), "messagesPerSecond": s.per_second,
+                "latencyMicroseconds": { "p50": s.latency.p50, "p99": s.latency.p99 },
+            })
+        };
+        let samples: Vec<_> = showing.samples.iter().map(sample).collect();
+        json!({ "name": showing.name, "peakResidentBytes": showing.peak_resident, "rounds": samples })
+    };
+    json!({
+        "scenario": outcome.name, "load": outcome.load.describe(), "ratios": outcome.ratios(),
+        "tidegate": showing(&outcome.tidegate), "peer": showing(&outcome.peer),
+    })
+}
+
+/// The median, and between what.
+fn range(values: &[f64], show: impl Fn(f64) -> String) -> String {
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    format!("{} ({} to {})", show(median(values)), show(least), show(most))
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => values[middle],
+        _ => f64::midpoint(values[middle - 1], values[middle]),
+    }
+}
+
+/// Three digits that say something, and thousands apart.
+fn thousands(value: f64) -> String {
+    let unit = 10f64.powf((value.max(1.0).log10().floor() - 2.0).max(0.0));
+    let digits = format!("{:.0}", (value / unit).round() * unit);
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn micros(value: f64) -> String {
+    if value < 1e3 { format!("{value:.0} µs") } else { format!("{:.1} ms", value / 1e3) }
+}
+
+fn mebibytes(bytes: f64) -> String {
+    format!("{:.1} MiB", bytes / f64::from(1 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_show_what_they_are_good_for() {
+        assert_eq!(range(&[3.0, 1.0, 2.0], |x| x.to_string()), "2 (1 to 3)");
+        assert_eq!(range(&[4.0, 1.0], |x| x.to_string()), "2.5 (1 to 4)");
+        assert_eq!(
+            ["7", "123", "1,230", "98,800", "1,820,000"],
+            [7.2, 123.4, 1234.0, 98_765.0, 1_818_181.0].map(thousands).each_ref().map(|t| t.as_str())
+        );
+        assert_eq!([micros(42.4), micros(1234.0), mebibytes(1_572_864.0)], ["42 µs", "1.2 ms", "1.5 MiB"]);
+    }
+}
