@@ -126,6 +126,7 @@ impl MountedTokens {
     }
 }
 
+/// Reads the token from [`SERVICE_ACCOUNT_TOKEN_PATH`].
 impl Default for MountedTokens {
     fn default() -> Self {
         Self::new(SERVICE_ACCOUNT_TOKEN_PATH)

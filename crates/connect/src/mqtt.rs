@@ -11,6 +11,7 @@ mod subscriptions;
 mod verdict;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tidegate_core::{Sink, Source, SourceError};
 use tidegate_model::endpoint::{Endpoint, Mqtt, MqttHost, Qos};
@@ -72,6 +73,11 @@ fn mqtt_qos(qos: Qos) -> QoS {
         Qos::Zero => QoS::AtMostOnce,
         Qos::One => QoS::AtLeastOnce,
     }
+}
+
+/// Now, by the clock that tests can stop.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// Which end of a data flow a connection is.

@@ -16,11 +16,11 @@ use futures_util::future::BoxFuture;
 use tidegate_mqtt::client::{Connection, Event, Handshake, HandshakeEvent, Options};
 use tidegate_mqtt::flow::Session;
 use tidegate_mqtt::{Auth, ConnAck, Connect, Disconnect, Outgoing, Output, ReasonCode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
 use super::remote::{Bearer, Remote};
-use super::verdict;
+use super::{now, verdict};
 use crate::dial::{ByteStream, CONNECT_TIMEOUT, Dial};
 use crate::failure::Failure;
 
@@ -33,7 +33,7 @@ const OUTPUT_BYTES_MAX: usize = 256 * 1024;
 /// Topics that are sent as a number after the first time, if the server can.
 const TOPIC_ALIAS_MAX: u16 = 16;
 
-/// How long a last packet may take to get out.
+/// How long a server may take to see that a client leaves.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// After a renewed token could not be had, the old one being good for a while yet.
@@ -52,7 +52,7 @@ pub(super) struct Client<M> {
 }
 
 impl<M: Outgoing> Client<M> {
-    /// One attempt to connect with `connect`, to whose answer `remote` adds authentication.
+    /// One attempt to connect with `connect`, to which authentication is added.
     pub(super) async fn connect(remote: &Arc<Remote>, connect: Connect) -> Result<(Self, ConnAck), Failure> {
         match tokio::time::timeout(CONNECT_TIMEOUT, Self::try_connect(remote, connect)).await {
             Ok(result) => result,
@@ -99,6 +99,7 @@ impl<M: Outgoing> Client<M> {
                 }
             }
         };
+        tracing::debug!(client_id = remote.client_id, server = %remote.address, "connected");
         let (connection, _) = handshake.begin(&connack, Session::new(), now());
         let renewal = renewal(remote.clone(), bearer);
         Ok((Self { remote: remote.clone(), wire, connection, renewal }, *connack))
@@ -168,20 +169,19 @@ impl<M: Outgoing> Client<M> {
         Ok(())
     }
 
-    /// Writes what is left to write, says goodbye and closes. The session stays, as far as it was to.
+    /// Writes what is left to write, says goodbye, and waits until the server has closed the connection: only then has
+    /// it seen everything. A client that came back sooner could make it forget what it has not read yet, such as the
+    /// last acknowledgements. The session stays, as far as it was to.
     pub(super) async fn leave(mut self) {
         self.connection.disconnect(Disconnect::new(ReasonCode::Success));
-        let leave = async {
-            while !self.connection.output().is_empty() {
-                self.wire.exchange(self.connection.output()).await?;
+        let closed = async {
+            while self.wire.exchange(self.connection.output()).await.is_ok() {
                 // What still arrives comes again in the next session.
                 self.wire.input.clear();
             }
-            let _ = self.wire.stream.shutdown().await;
-            Ok::<_, Failure>(())
         };
         // A server that does not listen any more needs no goodbye.
-        let _ = tokio::time::timeout(LEAVE_TIMEOUT, leave).await;
+        let _ = tokio::time::timeout(LEAVE_TIMEOUT, closed).await;
     }
 }
 
@@ -272,11 +272,6 @@ impl Wire {
         self.input.reserve(READ_BYTES);
         pin!(self.stream.read_buf(&mut self.input)).poll(cx)
     }
-}
-
-/// Now, by the clock that tests can stop.
-pub(super) fn now() -> std::time::Instant {
-    Instant::now().into_std()
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 use super::publication::PublicationRules;
 use super::subscriptions::Subscriptions;
-use super::{Role, client, client_id};
+use super::{Role, client_id, now};
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -200,7 +200,7 @@ impl Sink for LocalSink {
     }
 
     async fn write(&self, records: &[Record]) -> Result<(), WriteError> {
-        let now = client::now();
+        let now = now();
         let mut rejected = Vec::new();
         let mut places = Vec::with_capacity(records.len());
         let mut messages = Vec::with_capacity(records.len());

@@ -148,7 +148,14 @@ impl Remote {
         match self.context.tokens.token(&identity).await {
             Ok(token) => Ok(Some(Bearer { method, identity, token })),
             // AIO's default endpoint asks for a token that only a cluster has; a broker beside it may do without.
-            Err(_) if self.is_local() => Ok(None),
+            Err(why) if self.is_local() => {
+                tracing::info!(
+                    client_id = self.client_id,
+                    why,
+                    "connecting to the local broker without a token"
+                );
+                Ok(None)
+            }
             Err(message) => Err(Failure::Configuration(message)),
         }
     }

@@ -15,8 +15,9 @@ use tidegate_mqtt::{Delivered, Outgoing, PublishParts, QoS, ReasonCode, Sent};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::client::{self, Client};
+use super::client::Client;
 use super::ledger::{Ledger, Place, Write};
+use super::now;
 use super::publication::{PublicationRules, expired};
 use super::remote::Remote;
 use super::verdict::{self, PublishRefused};
@@ -53,7 +54,7 @@ impl MqttSink {
         records: &[Record],
         reply: oneshot::Sender<Result<(), WriteError>>,
     ) -> Result<Arc<Link>, WriteError> {
-        let now = client::now();
+        let now = now();
         let mut rejected = Vec::new();
         let messages = records.iter().enumerate();
         let messages = messages
@@ -199,7 +200,7 @@ impl Publisher<'_> {
     }
 
     fn send(&mut self) {
-        let now = client::now();
+        let now = now();
         while !self.client.is_congested()
             && (self.qos == QoS::AtMostOnce || self.client.connection().room() > 0)
         {

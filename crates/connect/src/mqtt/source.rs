@@ -18,10 +18,10 @@ use tidegate_mqtt::{Outgoing, Publish, PublishParts, QoS, ReasonCode, RetainHand
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
-use super::client::{self, Client};
+use super::client::Client;
 use super::remote::Remote;
 use super::subscriptions::Subscriptions;
-use super::verdict;
+use super::{now, verdict};
 use crate::failure::Failure;
 
 /// How many messages of QoS 0 wait for a data flow that is busy.
@@ -35,7 +35,7 @@ const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The source of one data flow instance. The connection is a task's.
 pub(super) struct MqttSource {
-    endpoint: String,
+    remote: Arc<Remote>,
     queue: Arc<Queue>,
     /// Receipts on their way to the task, which leaves when this is gone.
     finished: Option<mpsc::Sender<Vec<Receipt>>>,
@@ -55,15 +55,14 @@ impl MqttSource {
         filters: &[TopicFilter],
         qos: QoS,
     ) -> Result<Self, SourceError> {
-        let endpoint = remote.endpoint.name.to_string();
         let inflight_max = usize::from(remote.mqtt.inflight_max);
         let queue = Arc::new(Queue::default());
-        let subscriber = Subscriber::open(remote, filters, qos, queue.clone())
+        let subscriber = Subscriber::open(&remote, filters, qos, queue.clone())
             .await
-            .map_err(|failure| failure.of_source(&endpoint))?;
+            .map_err(|failure| failure.of_source(remote.endpoint.name.as_str()))?;
         let (finished, receipts) = mpsc::channel(inflight_max.max(1));
         Ok(Self {
-            endpoint,
+            remote,
             queue,
             finished: Some(finished),
             task: tokio::spawn(subscriber.run(receipts)),
@@ -87,7 +86,7 @@ impl MqttSource {
             Ok(Ok(())) => Failure::Connection("the source is closed".into()),
             Err(error) => Failure::Connection(format!("the connection's task ended by itself: {error}")),
         };
-        self.lost.insert(failure.of_source(&self.endpoint)).clone()
+        self.lost.insert(failure.of_source(self.remote.endpoint.name.as_str())).clone()
     }
 }
 
@@ -95,11 +94,15 @@ impl MqttSource {
 impl Source for MqttSource {
     async fn next(&mut self) -> Result<Option<Batch>, SourceError> {
         let queue = self.queue.clone();
-        let (records, receipts) = tokio::select! {
+        let Waiting { records, receipts, dropped, .. } = tokio::select! {
             biased;
             lost = self.lost() => return Err(lost),
-            taken = queue.take() => taken,
+            waiting = queue.take() => waiting,
         };
+        if dropped > 0 {
+            let client_id = &self.remote.client_id;
+            tracing::warn!(client_id, dropped, "the data flow is too busy: messages of QoS 0 were dropped");
+        }
         let ack = Ack::new(self.first_unacked + self.unacked.len() as u64);
         self.unacked.push_back(receipts);
         Ok(Some(Batch { records, ack }))
@@ -165,15 +168,14 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// Takes all there is, at least one.
-    async fn take(&self) -> (Vec<Record>, Vec<Receipt>) {
+    /// Takes all there is, at least one record.
+    async fn take(&self) -> Waiting {
         loop {
-            let Waiting { records, receipts, dropped, .. } = std::mem::take(&mut *self.waiting.lock());
-            if dropped > 0 {
-                tracing::warn!(dropped, "the data flow is too busy: messages of QoS 0 were dropped");
-            }
-            if !records.is_empty() {
-                return (records, receipts);
+            {
+                let mut waiting = self.waiting.lock();
+                if !waiting.records.is_empty() {
+                    return std::mem::take(&mut *waiting);
+                }
             }
             self.filled.notified().await;
         }
@@ -200,7 +202,7 @@ impl Outgoing for Nothing {
 
 impl Subscriber {
     async fn open(
-        remote: Arc<Remote>,
+        remote: &Arc<Remote>,
         filters: &[TopicFilter],
         qos: QoS,
         queue: Arc<Queue>,
@@ -209,7 +211,7 @@ impl Subscriber {
         connect.clean_start = false;
         connect.session_expiry = u32::try_from(remote.mqtt.session_expiry.as_secs()).unwrap_or(u32::MAX);
         connect.user_properties.extend(remote.persistence_properties());
-        let (client, connack) = Client::connect(&remote, connect).await?;
+        let (client, connack) = Client::connect(remote, connect).await?;
         let mut this = Self {
             client,
             queue,
@@ -217,7 +219,7 @@ impl Subscriber {
             subscriptions: Subscriptions::new(filters, &remote.context.flow),
             session_present: connack.session_present,
         };
-        let subscribed = tokio::time::timeout(SUBSCRIBE_TIMEOUT, this.subscribe(&remote, qos));
+        let subscribed = tokio::time::timeout(SUBSCRIBE_TIMEOUT, this.subscribe(remote, qos));
         let result = subscribed.await.unwrap_or_else(|_| {
             Err(Failure::Connection(format!("{} does not answer the subscription", remote.address)))
         });
@@ -262,7 +264,7 @@ impl Subscriber {
 
     /// Takes in what has arrived; gives the answer to the one SUBSCRIBE there is, if it is among it.
     fn receive(&mut self) -> Result<Option<SubAck>, Failure> {
-        let received_at = client::now();
+        let received_at = now();
         let mut suback = None;
         while let Some(event) = self.client.next_event()? {
             match event {
@@ -339,15 +341,15 @@ mod tests {
         let queue = Queue::default();
         let mut inbound = tidegate_mqtt::flow::Inbound::new();
         let receipt = inbound.at_least_once(std::num::NonZeroU16::MIN).unwrap();
-        let new = |n: usize| Record::new("t", n.to_string(), client::now());
+        let new = |n: usize| Record::new("t", n.to_string(), now());
         let mut arrived: Vec<_> = (0..QOS_0_QUEUE_MAX + 5).map(|n| (new(n), None)).collect();
         arrived.push((new(usize::MAX), Some(receipt)));
         queue.put(&mut arrived);
-        let (records, receipts) = queue.take().await;
-        assert_eq!((records.len(), receipts.len()), (QOS_0_QUEUE_MAX + 1, 1));
+        let Waiting { records, receipts, dropped, .. } = queue.take().await;
+        assert_eq!((records.len(), receipts.len(), dropped), (QOS_0_QUEUE_MAX + 1, 1, 5));
         assert_eq!(records[QOS_0_QUEUE_MAX].payload, usize::MAX.to_string());
         // and has room again
         queue.put(&mut vec![(new(0), None)]);
-        assert_eq!(queue.take().await.0.len(), 1);
+        assert_eq!(queue.take().await.records.len(), 1);
     }
 }

@@ -8,7 +8,8 @@ use futures_util::future::join_all;
 use tidegate_broker::{Broker, BrokerConfig, Listener, ListenerTls, Protocol};
 use tidegate_connect::{Context, LocalBroker};
 use tidegate_core::{Property, Rejected, Secret, WriteError};
-use tidegate_model::endpoint::{ConfigMapRef, Mqtt, MqttHost, MqttProtocol, Qos, Tls};
+use tidegate_model::endpoint::{CloudEventAttributes, ConfigMapRef, Mqtt, MqttHost, MqttProtocol, Qos, Tls};
+use tidegate_model::plan::HeaderAction;
 use tidegate_testkit::{Authority, Mosquitto, MosquittoOptions, Validity};
 
 use crate::support::*;
@@ -105,6 +106,7 @@ conformance! {
     payloads_may_be_empty_or_large
     a_record_that_can_not_be_sent_does_not_hold_up_the_others
     messages_expire_by_the_time_they_have_waited
+    headers_and_cloud_event_attributes_are_set_on_the_way_out
 }
 
 async fn a_message_arrives_as_it_was_sent(Peer { mqtt, context, .. }: Peer) {
@@ -293,4 +295,29 @@ async fn messages_expire_by_the_time_they_have_waited(Peer { mqtt, context, .. }
     let got = read(&mut *source, 1).await.remove(0);
     let left = got.remaining_expiry(now()).unwrap().unwrap();
     assert!((2500..=2600).contains(&left), "{left}");
+}
+
+async fn headers_and_cloud_event_attributes_are_set_on_the_way_out(Peer { mqtt, context, .. }: Peer) {
+    let mut source = open_source(&context, &mqtt, &["out"]).await;
+    let mqtt = Mqtt { cloud_event_attributes: CloudEventAttributes::CreateOrRemap, ..mqtt };
+    let headers = vec![
+        HeaderAction::Remove { key: "secret".into() },
+        HeaderAction::AddOrReplace { key: "type".into(), value: "plant.press".into() },
+    ];
+    let sink = open_sink_with(&context, &mqtt, "out", headers).await;
+    let mut sent = record("in", "{}");
+    sent.properties =
+        properties(&[Property::UserProperty("secret", "x"), Property::UserProperty("line", "7")]);
+    soon(sink.write(&[sent])).await.unwrap();
+    let got = read(&mut *source, 1).await.remove(0);
+    for (name, value) in [
+        ("line", "7"),
+        ("type", "plant.press"),
+        ("specversion", "1.0"),
+        ("source", "aio://peer"),
+        ("subject", "out"),
+    ] {
+        assert_eq!(got.properties.user_property(name), Some(value));
+    }
+    assert_eq!(got.properties.user_property("secret"), None);
 }

@@ -4,6 +4,7 @@
 
 mod conformance;
 mod embedded;
+mod later;
 mod mosquitto;
 mod scripted;
 mod support;

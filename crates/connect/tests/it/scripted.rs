@@ -250,9 +250,9 @@ async fn messages_of_qos_2_and_0_are_taken_too() {
     connection.send(publish(2, QoS::AtMostOnce)).await;
     let batch = soon(source.next()).await.unwrap().unwrap();
     source.ack(batch.ack).await.unwrap();
-    soon(source.close()).await;
-    let goodbye = soon(connection.read()).await;
-    assert_eq!(goodbye.packet_type(), PacketType::Disconnect, "QoS 0 is not acknowledged");
+    let last = async move { soon(connection.read()).await.packet_type() };
+    let ((), last) = tokio::join!(soon(source.close()), last);
+    assert_eq!(last, PacketType::Disconnect, "QoS 0 is not acknowledged");
 }
 
 #[tokio::test]
@@ -262,12 +262,21 @@ async fn acknowledgements_are_sent_before_a_source_leaves() {
     connection.send(publish(1, QoS::AtLeastOnce)).await;
     let batch = soon(source.next()).await.unwrap().unwrap();
     source.ack(batch.ack).await.unwrap();
-    soon(source.close()).await;
-    assert_eq!(soon(connection.read()).await.packet_type(), PacketType::PubAck);
-    let Packet::Disconnect(disconnect) = soon(connection.read()).await else { panic!("a DISCONNECT comes") };
-    // the session is kept
-    assert_eq!((disconnect.reason, disconnect.session_expiry), (ReasonCode::Success, None));
-    assert_eq!(soon(connection.read_or_end()).await, None);
+    let mut close = source.close();
+    assert!(poll!(&mut close).is_pending());
+    let goodbye = async move {
+        assert_eq!(connection.read().await.packet_type(), PacketType::PubAck);
+        let Packet::Disconnect(disconnect) = connection.read().await else { panic!("a DISCONNECT comes") };
+        // the session is kept
+        assert_eq!((disconnect.reason, disconnect.session_expiry), (ReasonCode::Success, None));
+        // The source waits until the server has closed, and so has seen all this.
+        connection
+    };
+    tokio::select! {
+        () = &mut close => panic!("the server has not closed"),
+        connection = soon(goodbye) => drop(connection),
+    }
+    soon(close).await;
 }
 
 #[tokio::test]
@@ -476,11 +485,13 @@ async fn qos_0_is_done_once_it_is_written() {
     let records = numbered(0..2000);
     let (written, (mut connection, _)) = tokio::join!(soon(sink.write(&records)), peer.welcome_any());
     written.unwrap();
-    soon(sink.close()).await;
-    for _ in 0..2000 {
-        assert_eq!(read_publish(&mut connection).await.qos, QoS::AtMostOnce);
-    }
-    assert_eq!(soon(connection.read()).await.packet_type(), PacketType::Disconnect);
+    let read = async move {
+        for _ in 0..2000 {
+            assert_eq!(read_publish(&mut connection).await.qos, QoS::AtMostOnce);
+        }
+        assert_eq!(soon(connection.read()).await.packet_type(), PacketType::Disconnect);
+    };
+    tokio::join!(soon(sink.close()), read);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use tidegate_model::endpoint::{
     Tls,
 };
 use tidegate_model::names::{HostPort, ResourceName};
-use tidegate_model::plan::{DataDestination, DataSources, DestinationSpec, SourceSpec};
+use tidegate_model::plan::{DataDestination, DataSources, DestinationSpec, HeaderAction, SourceSpec};
 use tidegate_model::topic::{TopicFilter, TopicTemplate};
 
 /// Nothing a test waits for takes this long, unless it never comes.
@@ -145,8 +145,17 @@ pub(crate) async fn source_error(context: &Context, mqtt: &Mqtt) -> SourceError 
 }
 
 pub(crate) async fn open_sink(context: &Context, mqtt: &Mqtt, topic: &str) -> Box<dyn Sink> {
+    open_sink_with(context, mqtt, topic, vec![]).await
+}
+
+pub(crate) async fn open_sink_with(
+    context: &Context,
+    mqtt: &Mqtt,
+    topic: &str,
+    headers: Vec<HeaderAction>,
+) -> Box<dyn Sink> {
     let data_destination = DataDestination::Topic(TopicTemplate::parse(topic).unwrap());
-    let spec = DestinationSpec { endpoint: endpoint(mqtt.clone(), None), data_destination, headers: vec![] };
+    let spec = DestinationSpec { endpoint: endpoint(mqtt.clone(), None), data_destination, headers };
     tidegate_connect::open_sink(&spec, context).await.unwrap()
 }
 
