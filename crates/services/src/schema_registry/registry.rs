@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
-
 use tidegate_core::{Diagnostic, Files, Severity};
 use tidegate_model::names::SchemaRef;
 use tidegate_model::schema::{self, SchemaDocument, SchemaFormat};
@@ -27,17 +26,17 @@ const SCHEMA_FILE: &str = "schema.json";
 /// How much the registry holds.
 #[derive(Clone, Copy, Debug)]
 pub struct RegistryLimits {
-    /// Schemas.
-    pub schemas_max: usize,
-    /// Versions of one schema.
+    /// Versions of all schemas.
     pub versions_max: usize,
-    /// Bytes of one document.
-    pub content_bytes_max: usize,
+    /// Bytes of one version: the document and what it is described with.
+    pub version_bytes_max: usize,
+    /// Bytes of all versions.
+    pub bytes_max: usize,
 }
 
 impl Default for RegistryLimits {
     fn default() -> Self {
-        Self { schemas_max: 10_000, versions_max: 1_000, content_bytes_max: 1 << 20 }
+        Self { versions_max: 10_000, version_bytes_max: 1 << 20, bytes_max: 256 << 20 }
     }
 }
 
@@ -52,6 +51,13 @@ pub struct SchemaDescription {
     pub description: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+}
+
+impl SchemaDescription {
+    fn bytes(&self) -> usize {
+        let texts = self.display_name.iter().chain(&self.description);
+        texts.chain(self.tags.keys()).chain(self.tags.values()).map(String::len).sum()
+    }
 }
 
 /// A schema, one version of it.
@@ -76,6 +82,10 @@ impl Schema {
     pub fn format(&self) -> SchemaFormat {
         self.document.format()
     }
+
+    fn bytes(&self) -> usize {
+        self.content.len() + self.described.bytes()
+    }
 }
 
 /// Why a schema was not put.
@@ -84,7 +94,7 @@ pub enum PutError {
     /// The document is not what a schema must be.
     #[error("{0}")]
     Content(String),
-    /// The document is larger than the registry takes.
+    /// The schema is larger than the registry takes.
     #[error("the schema has {bytes} bytes; the registry takes {max}")]
     TooLarge {
         /// Its size.
@@ -92,9 +102,9 @@ pub enum PutError {
         /// The limit.
         max: usize,
     },
-    /// There are as many schemas or versions as there may be.
-    #[error("the registry is full: {0}")]
-    Full(&'static str),
+    /// The registry holds as much as it may.
+    #[error("the registry is full")]
+    Full,
     /// The version is there, with another document.
     #[error("{name}:{version} exists with other content; versions don't change: add a new one")]
     Exists {
@@ -219,34 +229,34 @@ impl SchemaRegistry {
         described: SchemaDescription,
     ) -> Result<Schema, PutError> {
         let limits = self.shared.limits;
-        if content.len() > limits.content_bytes_max {
-            return Err(PutError::TooLarge { bytes: content.len(), max: limits.content_bytes_max });
+        let bytes = content.len() + described.bytes();
+        if bytes > limits.version_bytes_max {
+            return Err(PutError::TooLarge { bytes, max: limits.version_bytes_max });
         }
         let document = Arc::new(parse(content).map_err(PutError::Content)?);
         let _writing = self.shared.writing.lock();
         let (described, is_new) = {
             let schemas = self.shared.schemas.read();
-            match schemas.get(name) {
-                Some(schema) => {
-                    if let Some(there) = schema.versions.get(version) {
-                        return if *there.content == *content {
-                            Ok(there.clone())
-                        } else {
-                            Err(PutError::Exists { name: name.clone(), version: version.clone() })
-                        };
-                    }
-                    if schema.versions.len() >= limits.versions_max {
-                        return Err(PutError::Full("too many versions of one schema"));
-                    }
-                    let format = schema.versions.values().next().map(Schema::format);
-                    if let Some(format) = format.filter(|format| *format != document.format()) {
-                        return Err(PutError::OtherFormat { name: name.clone(), format });
-                    }
-                    (schema.described.clone(), false)
-                }
-                None if schemas.len() >= limits.schemas_max => {
-                    return Err(PutError::Full("too many schemas"));
-                }
+            let there = schemas.get(name);
+            if let Some(there) = there.and_then(|schema| schema.versions.get(version)) {
+                return if *there.content == *content {
+                    Ok(there.clone())
+                } else {
+                    Err(PutError::Exists { name: name.clone(), version: version.clone() })
+                };
+            }
+            let format = there.and_then(|schema| schema.versions.values().next()).map(Schema::format);
+            if let Some(format) = format.filter(|format| *format != document.format()) {
+                return Err(PutError::OtherFormat { name: name.clone(), format });
+            }
+            let all = schemas.values().flat_map(|schema| schema.versions.values());
+            let (count, held) =
+                all.fold((0, 0), |(count, bytes), schema| (count + 1, bytes + schema.bytes()));
+            if count >= limits.versions_max || held + bytes > limits.bytes_max {
+                return Err(PutError::Full);
+            }
+            match there {
+                Some(schema) => (schema.described.clone(), false),
                 None => (Arc::new(described), true),
             }
         };
@@ -443,15 +453,20 @@ mod tests {
 
     #[test]
     fn limits_are_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let limits = RegistryLimits { schemas_max: 1, versions_max: 2, content_bytes_max: DELTA_2.len() };
-        let registry = SchemaRegistry::open(folder.path(), limits).unwrap();
-        put(&registry, "abc", "1", DELTA).unwrap();
-        put(&registry, "abc", "2", DELTA_2).unwrap();
-        put(&registry, "abc", "3", DELTA).unwrap_err();
-        put(&registry, "abd", "1", DELTA).unwrap_err();
-        let error = put(&registry, "abc", "1", &format!("{DELTA_2} ")).unwrap_err();
-        assert!(error.starts_with("the schema has"), "{error}");
+        let put_all = |limits, puts: &[(&str, &str, &str)]| {
+            let folder = tempfile::tempdir().unwrap();
+            let registry = SchemaRegistry::open(folder.path(), limits).unwrap();
+            let results = puts.iter().map(|(name, version, content)| put(&registry, name, version, content));
+            results.map(|result| result.err().unwrap_or_default()).collect::<Vec<_>>()
+        };
+        let puts = [("abc", "1", DELTA), ("abc", "2", DELTA_2), ("abd", "1", DELTA), ("abc", "1", DELTA)];
+        let limits = RegistryLimits { versions_max: 2, ..RegistryLimits::default() };
+        assert_eq!(put_all(limits, &puts), ["", "", "the registry is full", ""]);
+        let limits = RegistryLimits { bytes_max: DELTA.len() + DELTA_2.len(), ..RegistryLimits::default() };
+        assert_eq!(put_all(limits, &puts), ["", "", "the registry is full", ""]);
+        let limits = RegistryLimits { version_bytes_max: DELTA.len(), ..RegistryLimits::default() };
+        let too_large = format!("the schema has {} bytes; the registry takes {}", DELTA_2.len(), DELTA.len());
+        assert_eq!(put_all(limits, &puts), ["", &too_large, "", ""]);
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl From<PutError> for ServiceError {
             PutError::Content(_) | PutError::TooLarge { .. } => (400, Some("SchemaContent")),
             PutError::OtherFormat { .. } => (400, Some("Format")),
             PutError::Exists { .. } => (400, Some("SchemaVersionArmResource")),
-            PutError::Full(_) => (500, Some("SchemaRegistryResource")),
+            PutError::Full => (500, Some("SchemaRegistryResource")),
             PutError::Io(_) => (500, None),
         };
         Self { code, message: error.to_string(), target }
