@@ -311,6 +311,39 @@ fn a_reader_asks_again_after_an_error_of_the_disk() {
     assert_eq!(cursor.try_next().expect("it is sound").map(|entry| entry.at.number), Some(0));
 }
 
+/// A table that could not be synced is still what the next process reads. It must be on disk before the other file, the
+/// last one that surely is, is written over.
+#[test]
+fn watermarks_that_are_only_in_the_page_cache_are_not_built_upon() {
+    // longer than a sector, so that it can be torn
+    let note = |log: &Log, memo| {
+        log.consumer("lake", StartAt::Oldest).advance_with(log.start(), [memo; 3000].to_vec().into())
+    };
+    for seed in 0..100 {
+        let disk = SimDisk::new(seed);
+        let (log, mut writer) = log_of(&disk, 8);
+        for memo in *b"ab" {
+            note(&log, memo);
+            writer.commit();
+        }
+        disk.set_faults(Faults { sync: 1.0, ..Faults::default() });
+        note(&log, b'c');
+        writer.commit();
+        disk.set_faults(Faults::default());
+        disk.restart_after_kill();
+
+        let (log, mut writer) = open(&disk);
+        assert_eq!(log.consumer("lake", StartAt::Oldest).memo()[..], [b'c'; 3000]);
+        disk.cut_power_after(seed % 5);
+        note(&log, b'd');
+        writer.commit();
+        disk.restart_after_power_cut();
+        let (log, _writer) = open(&disk);
+        let memo = log.consumer("lake", StartAt::Oldest).memo();
+        assert!(memo >= [b'b'; 3000][..], "{memo:?}");
+    }
+}
+
 /// Every moment of a life with several segments, a failed sync, deletions and restarts is a moment for the power to go.
 #[test]
 fn the_power_may_go_at_any_call() {
