@@ -5,5 +5,6 @@ mod codec;
 mod driver;
 mod flow;
 mod fuzz_sessions;
+mod machines;
 mod oracle;
 mod packets;
