@@ -8,7 +8,7 @@ use proptest::test_runner::{RngAlgorithm, TestRng};
 use crate::driver;
 
 /// Scripts that a run without `TIDEGATE_FUZZ_SECONDS` takes, always the same.
-const SCRIPTS: u64 = 3000;
+const SCRIPTS: u64 = 1000;
 
 fn fuzz(bytes_max: usize, run: impl Fn(&[u8])) {
     let seconds = std::env::var("TIDEGATE_FUZZ_SECONDS").ok().and_then(|s| s.parse().ok());
