@@ -11,3 +11,4 @@ mod gateway;
 mod operation;
 mod outages;
 mod quickstart;
+mod transformations;

@@ -164,6 +164,9 @@ pub(crate) struct RunArgs {
     /// Secrets as files, DIR/SECRET/KEY
     #[arg(long, value_name = "DIR")]
     pub(crate) secrets_dir: Option<PathBuf>,
+    /// What becomes of messages that can't be processed
+    #[arg(long, value_name = "WHAT", default_value = "keep")]
+    pub(crate) dlq: Dlq,
     /// How long a stop waits for what is under way
     #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "10s")]
     pub(crate) drain_timeout: Duration,
@@ -184,6 +187,14 @@ pub(crate) enum Durability {
     /// The message is on synced disk
     #[value(hide = true)]
     Disk,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Dlq {
+    /// They go to the flow's dead letters
+    Keep,
+    /// They are dropped, as AIO does
+    Drop,
 }
 
 #[derive(Args, Debug)]

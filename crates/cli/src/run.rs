@@ -17,7 +17,7 @@ use tidegate_runtime::Stage;
 use tidegate_server::{Gateway, LocalBrokerOptions, Options, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{Form, Global, LocalBroker, RunArgs};
+use crate::args::{Dlq, Form, Global, LocalBroker, RunArgs};
 use crate::diagnostics::Report;
 use crate::load::{self, Loaded};
 use crate::out::{self, print, printable, say};
@@ -78,6 +78,7 @@ fn options(args: &RunArgs, global: &Global) -> anyhow::Result<Options> {
         http_listen: args.http_listen,
         local_broker,
         secrets_dir: args.secrets_dir.clone(),
+        keep_dead_letters: args.dlq == Dlq::Keep,
         drain_max: args.drain_timeout,
     })
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tidegate_core::{Ack, Record, Rejected, Sink, Trouble, WriteError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::DeadLetter;
@@ -14,13 +14,21 @@ use crate::ledger::{Account, End};
 use crate::supervisor::Instance;
 use crate::tap::Stage;
 
-/// Records to be written together, and the acknowledgements that fall due once they are settled.
+/// Records to be written together, and what falls due once they are settled.
 #[derive(Default)]
 pub(crate) struct Chunk {
     pub(crate) records: Vec<Record>,
-    pub(crate) acks: Vec<Ack>,
+    pub(crate) dues: Vec<Due>,
     /// When its oldest record came in.
     pub(crate) since: Option<Instant>,
+}
+
+/// What falls due once records are settled.
+pub(crate) enum Due {
+    /// Acknowledging so many records to the source.
+    Ack(Ack, usize),
+    /// Telling whoever had them replayed. Dropped, it says that they are not settled.
+    Replay(oneshot::Sender<()>, usize),
 }
 
 /// Keeps overlapping writes in order when one fails: a write is tried again only when all before it are done, and no
@@ -81,14 +89,14 @@ pub(crate) struct Delivery {
 
 impl Delivery {
     /// Returns once every record of the chunk is settled: delivered, expired or a dead letter.
-    pub(crate) async fn run(self, chunk: Chunk) -> Vec<Ack> {
-        let Chunk { mut records, acks, .. } = chunk;
+    pub(crate) async fn run(self, chunk: Chunk) -> Vec<Due> {
+        let Chunk { mut records, dues, .. } = chunk;
         let mut backoff = Backoff::new(self.instance.seed ^ self.turn);
         let mut retrying = None;
         loop {
             self.drop_expired(&mut records);
             if records.is_empty() {
-                return acks;
+                return dues;
             }
             let started = Instant::now();
             let result = self.sink.write(&records).await;
@@ -97,13 +105,13 @@ impl Delivery {
                     self.instance.flow.metrics.upload_ok.observe(millis(started.elapsed()));
                     self.delivered(&records);
                     self.instance.target_well();
-                    return acks;
+                    return dues;
                 }
                 Err(WriteError::Reject(rejected)) => {
                     self.reject(&mut records, rejected);
                     self.delivered(&records);
                     self.instance.target_well();
-                    return acks;
+                    return dues;
                 }
                 Err(WriteError::Retry { trouble, written }) => {
                     self.instance.flow.metrics.upload_failed.observe(millis(started.elapsed()));

@@ -17,5 +17,7 @@ pub use health::{Health, HealthStatus};
 pub use ledger::Ledger;
 pub use metrics::Metrics;
 pub use steps::DatasetState;
-pub use supervisor::{Connectors, DeadLetter, FlowReport, FlowState, Supervisor, SupervisorOptions};
+pub use supervisor::{
+    Connectors, DeadLetter, FlowReport, FlowState, NotReplayed, Supervisor, SupervisorOptions,
+};
 pub use tap::{Stage, Tap, Tapped};

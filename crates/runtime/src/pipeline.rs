@@ -7,14 +7,14 @@ use std::task::Poll;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
-use tidegate_core::{Ack, Batch, Sink, Source, SourceError};
+use tidegate_core::{Batch, Record, Sink, Source, SourceError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::deliver::{Chunk, Delivery, Turns};
+use crate::deliver::{Chunk, Delivery, Due, Turns};
 use crate::ledger::Account;
 use crate::steps::Steps;
-use crate::supervisor::Instance;
+use crate::supervisor::{Instance, Replay};
 use crate::tap::Stage;
 
 /// Why a pipeline came to its end.
@@ -37,7 +37,7 @@ pub(crate) struct Pipeline {
     pub(crate) instance: Arc<Instance>,
 }
 
-type Write = Pin<Box<dyn Future<Output = Vec<Ack>> + Send>>;
+type Write = Pin<Box<dyn Future<Output = Vec<Due>> + Send>>;
 
 impl Pipeline {
     pub(crate) async fn run(mut self, stop: &CancellationToken) -> Exit {
@@ -51,6 +51,7 @@ impl Pipeline {
     }
 
     async fn pump(&mut self, account: &Arc<Account>, stop: &CancellationToken) -> Result<Exit, SourceError> {
+        let instance = self.instance.clone();
         let chunking = self.sink.chunking();
         let writes_max = self.sink.in_flight_max().max(1);
         let unacked_max = self.source.unacked_max().max(1);
@@ -59,7 +60,6 @@ impl Pipeline {
         let mut pending = Chunk::default();
         let mut writes: FuturesOrdered<Write> = FuturesOrdered::new();
         let mut unacked = 0usize;
-        let mut unacked_of = std::collections::VecDeque::new();
         // set once no more records will come, and why
         let mut ending: Option<Exit> = None;
         // how long to wait for the writes then
@@ -71,7 +71,7 @@ impl Pipeline {
             let full =
                 pending.records.len() >= chunking.records_max || unacked >= unacked_max || ending.is_some();
             let due = match pending.since {
-                _ if pending.acks.is_empty() => None,
+                _ if pending.dues.is_empty() => None,
                 Some(since) if !full => Some(since + chunking.latency),
                 _ => Some(Instant::now()),
             };
@@ -89,23 +89,32 @@ impl Pipeline {
                 let mut write: Write = Box::pin(delivery.run(chunk));
                 // the first poll fixes the order at the destination: see `Sink::write`
                 writes.push_back(match futures_util::poll!(&mut write) {
-                    Poll::Ready(acks) => Box::pin(std::future::ready(acks)),
+                    Poll::Ready(dues) => Box::pin(std::future::ready(dues)),
                     Poll::Pending => write,
                 });
             }
             if writes.is_empty()
-                && pending.acks.is_empty()
+                && pending.dues.is_empty()
                 && let Some(exit) = ending.take()
             {
                 return Ok(exit);
             }
             tokio::select! {
                 biased;
-                Some(acks) = writes.next(), if !writes.is_empty() => {
+                Some(dues) = writes.next(), if !writes.is_empty() => {
                     turns.next();
-                    for ack in acks {
-                        unacked -= unacked_of.pop_front().unwrap_or(0);
-                        self.source.ack(ack).await?;
+                    for due in dues {
+                        match due {
+                            Due::Ack(ack, records) => {
+                                unacked -= records;
+                                self.source.ack(ack).await?;
+                            }
+                            Due::Replay(settled, records) => {
+                                unacked -= records;
+                                // whoever asked may have gone
+                                let _ = settled.send(());
+                            }
+                        }
                     }
                 }
                 () = stop.cancelled(), if ending.is_none() => {
@@ -115,30 +124,33 @@ impl Pipeline {
                 () = sleep_until(deadline), if deadline.is_some() => return Ok(Exit::DrainTimedOut),
                 () = sleep_until(due), if may_write && due.is_some() => {}
                 batch = self.source.next(), if !full => match batch? {
-                    Some(batch) => {
-                        unacked += batch.records.len();
-                        unacked_of.push_back(batch.records.len());
-                        self.take(batch, account, &mut pending);
+                    Some(Batch { records, ack }) => {
+                        unacked += records.len();
+                        let due = Due::Ack(ack, records.len());
+                        self.take(records, due, account, &mut pending);
                     }
                     None => ending = Some(Exit::SourceEnded),
                 },
+                Replay { records, settled } = instance.flow.next_replay(), if !full => {
+                    unacked += records.len();
+                    let due = Due::Replay(settled, records.len());
+                    self.take(records, due, account, &mut pending);
+                }
             }
         }
     }
 
-    /// Takes a batch over, runs the steps and appends what comes out to the chunk.
-    fn take(&mut self, batch: Batch, account: &Account, pending: &mut Chunk) {
-        let bytes = batch.records.iter().map(|r| r.payload.len() as u64).sum();
-        account.receive(batch.records.len() as u64, bytes);
+    /// Takes records over, runs the steps and appends what comes out to the chunk.
+    fn take(&mut self, records: Vec<Record>, due: Due, account: &Account, pending: &mut Chunk) {
+        let bytes = records.iter().map(|r| r.payload.len() as u64).sum();
+        account.receive(records.len() as u64, bytes);
         let tap = &self.instance.flow.tap;
         if tap.is_watched() {
-            for record in &batch.records {
-                tap.show(Stage::Source, record.clone());
-            }
+            records.iter().for_each(|record| tap.show(Stage::Source, record.clone()));
         }
         pending.since.get_or_insert_with(Instant::now);
-        self.steps.run(batch.records, &self.instance, account, &mut pending.records);
-        pending.acks.push(batch.ack);
+        self.steps.run(records, &self.instance, account, &mut pending.records);
+        pending.dues.push(due);
     }
 }
 

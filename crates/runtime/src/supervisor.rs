@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tidegate_core::{Record, Sink, Source, SourceError, Trouble, WriteError};
 use tidegate_model::plan::Plan;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,9 @@ use crate::metrics::{FlowMetrics, Metrics};
 use crate::pipeline::{Exit, Pipeline};
 use crate::steps::{DatasetState, Steps};
 use crate::{Ledger, Tap};
+
+/// Replays that wait for a flow.
+const REPLAYS_MAX: usize = 4;
 
 /// Opens the two ends of a flow. The runtime knows nothing else of connectors.
 #[async_trait]
@@ -109,6 +112,12 @@ impl std::ops::DerefMut for Books {
     }
 }
 
+/// Records that are to go through a flow once more.
+pub(crate) struct Replay {
+    pub(crate) records: Vec<Record>,
+    pub(crate) settled: oneshot::Sender<()>,
+}
+
 /// What the instances of one flow share.
 pub(crate) struct Flow {
     /// `namespace/name`.
@@ -119,6 +128,9 @@ pub(crate) struct Flow {
     pub(crate) tap: Tap,
     health: Mutex<FlowHealth>,
     changes: watch::Sender<()>,
+    replay: mpsc::Sender<Replay>,
+    /// Whichever instance has room takes the next.
+    replays: tokio::sync::Mutex<mpsc::Receiver<Replay>>,
 }
 
 struct FlowHealth {
@@ -137,6 +149,11 @@ pub(crate) struct Instance {
     /// Whether the target is known to be well, so that the ordinary write takes no lock to say so.
     target_is_well: AtomicBool,
 }
+
+/// The flow does not run, or was stopped before the records were settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the data flow does not run")]
+pub struct NotReplayed;
 
 /// What a flow does at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,6 +246,23 @@ impl Supervisor {
             .all(|r| r.flow.health.lock().instances.iter().all(InstanceHealth::is_known))
     }
 
+    /// Sends records through a flow once more, as if they had just come in. Returns once they are settled: delivered,
+    /// filtered, expired or dead letters again.
+    ///
+    /// # Errors
+    /// [`NotReplayed`]: the flow does not run, or was stopped meanwhile; some may have been delivered all the same.
+    pub async fn replay(&self, namespace: &str, name: &str, records: Vec<Record>) -> Result<(), NotReplayed> {
+        let replay = {
+            let running = self.running.lock();
+            running.get(&format!("{namespace}/{name}")).ok_or(NotReplayed)?.flow.replay.clone()
+        };
+        let (settled, is_settled) = oneshot::channel();
+        replay.send(Replay { records, settled }).await.map_err(|_| NotReplayed)?;
+        // the flow keeps itself alive by this sender no longer
+        drop(replay);
+        is_settled.await.map_err(|_| NotReplayed)
+    }
+
     /// Every flow, by namespace and name.
     pub fn report(&self) -> Vec<FlowReport> {
         self.running.lock().values().map(|r| r.flow.report()).collect()
@@ -257,6 +291,7 @@ impl Supervisor {
     fn start(&self, key: String, plan: Arc<Plan>) -> Running {
         let Kept { tap, books } = self.kept.lock().entry(key.clone()).or_default().clone();
         let count = plan.instance_count.max(1);
+        let (replay, replays) = mpsc::channel(REPLAYS_MAX);
         let flow = Arc::new(Flow {
             metrics: self.metrics.of_flow(
                 plan.name.as_str(),
@@ -273,6 +308,8 @@ impl Supervisor {
                 last_transition: SystemTime::now(),
             }),
             changes: self.changes.clone(),
+            replay,
+            replays: tokio::sync::Mutex::new(replays),
         });
         let stop = CancellationToken::new();
         let tasks = (0..count)
@@ -326,6 +363,15 @@ impl Flow {
             (state, Health { status, reason_code, message, last_transition: health.last_transition })
         };
         FlowReport { plan: self.plan.clone(), state, health, ledger: self.ledger.lock().ledger }
+    }
+
+    /// Waits for records that are to go through once more. Cancel-safe.
+    pub(crate) async fn next_replay(&self) -> Replay {
+        match self.replays.lock().await.recv().await {
+            Some(replay) => replay,
+            // the flow holds a sender itself
+            None => std::future::pending().await,
+        }
     }
 
     fn set_health(&self, index: u32, change: impl FnOnce(&mut InstanceHealth)) {

@@ -7,11 +7,17 @@ use tidegate_model::plan::Plan;
 use tidegate_runtime::{Connectors, DatasetState, DeadLetter};
 use tokio::sync::watch;
 
+use crate::dead_letters::DeadLetters;
+use crate::services::Datasets;
+
 /// What all connections of an instance have in common; the rest comes from the plan.
 pub(crate) struct Connections {
     pub(crate) local_broker: LocalBroker,
     pub(crate) credentials: Arc<dyn Credentials>,
     pub(crate) tokens: Arc<dyn Tokens>,
+    pub(crate) datasets: Datasets,
+    /// `None` restores AIO's behaviour: what can't be processed is dropped.
+    pub(crate) dead_letters: Option<Arc<DeadLetters>>,
 }
 
 impl Connections {
@@ -38,15 +44,15 @@ impl Connectors for Connections {
         tidegate_connect::open_source(&plan.source, &self.context(plan, instance)).await
     }
 
-    fn watch_dataset(&self, _key: &str) -> watch::Receiver<DatasetState> {
-        watch::Sender::new(DatasetState::Unavailable("there is no state store in this version".into())).subscribe()
+    fn watch_dataset(&self, key: &str) -> watch::Receiver<DatasetState> {
+        self.datasets.watch(key)
     }
 
     fn bury(&self, plan: &Plan, letter: DeadLetter) {
-        tracing::warn!(
-            dataflow = %plan.name, topic = %letter.record.topic, reason = letter.reason,
-            "message dropped: it can't be processed"
-        );
+        tracing::debug!(dataflow = %plan.name, topic = %letter.record.topic, reason = letter.reason, "a dead letter");
+        if let Some(dead_letters) = &self.dead_letters {
+            dead_letters.put(&format!("{}/{}", plan.namespace, plan.name), letter);
+        }
     }
 
     async fn open_sink(&self, plan: &Plan, instance: u32) -> Result<Arc<dyn Sink>, Trouble> {

@@ -18,6 +18,8 @@ use crate::broker_config::broker_config;
 use crate::broker_metrics::BrokerMetrics;
 use crate::connectors::Connections;
 use crate::credentials::Vault;
+use crate::dead_letters::DeadLetters;
+use crate::services::{Datasets, Services};
 use crate::{DataDir, DataDirError, http, simulator};
 
 /// What to run, and where.
@@ -30,6 +32,8 @@ pub struct Options {
     pub local_broker: LocalBrokerOptions,
     /// Secrets as files, `DIR/<secret>/<key>`, beside those among the resources.
     pub secrets_dir: Option<PathBuf>,
+    /// Whether messages that can't be processed are kept, or dropped as AIO does.
+    pub keep_dead_letters: bool,
     /// How long a flow that is stopped waits for its writes.
     pub drain_max: Duration,
 }
@@ -91,10 +95,7 @@ impl Idle {
 /// What of a plan this version can't run. A flow never runs in part.
 fn cannot_run(plan: &Plan) -> Option<String> {
     let is_mqtt = |settings: &Settings| matches!(settings, Settings::Mqtt(_));
-    let transform = plan.transform.as_ref();
-    if transform.is_some_and(|t| t.rules.dataset_keys().next().is_some()) {
-        Some("enrichment from datasets does not run in this version".into())
-    } else if !is_mqtt(&plan.source.endpoint.settings) {
+    if !is_mqtt(&plan.source.endpoint.settings) {
         Some(format!(
             "a source of type {} does not run in this version",
             plan.source.endpoint.settings.endpoint_type().as_str()
@@ -124,6 +125,12 @@ pub enum StartError {
     /// A listener of the local broker.
     #[error(transparent)]
     Mqtt(#[from] ListenError),
+    /// The thread that writes dead letters.
+    #[error("can't keep dead letters: {0}")]
+    DeadLetters(std::io::Error),
+    /// State store or schema registry.
+    #[error("{0}")]
+    Services(String),
     /// The `Broker` resource needs something that is not there.
     #[error("{0}")]
     Broker(String),
@@ -146,6 +153,8 @@ pub(crate) struct Shared {
     pub(crate) stopping: CancellationToken,
     broker: Option<Broker>,
     broker_metrics: BrokerMetrics,
+    services: Option<Services>,
+    pub(crate) dead_letters: Option<Arc<DeadLetters>>,
 }
 
 impl Gateway {
@@ -162,6 +171,7 @@ impl Gateway {
         let credentials = Arc::new(Vault { catalog: catalog.clone(), secrets_dir: options.secrets_dir });
         let stopping = CancellationToken::new();
         let mut mqtt_addresses = Vec::new();
+        let mut services = None;
         let (broker, local_broker) = match options.local_broker {
             LocalBrokerOptions::Embedded { listeners, allow_anonymous } => {
                 let (mut config, more) =
@@ -173,6 +183,11 @@ impl Gateway {
                 for listener in listeners.into_iter().chain(more) {
                     mqtt_addresses.push(broker.listen(listener)?);
                 }
+                services = Some(
+                    Services::start(data_dir.path(), &catalog, &broker)
+                        .await
+                        .map_err(StartError::Services)?,
+                );
                 for simulator in catalog.simulators() {
                     tokio::spawn(simulator::run(simulator.clone(), broker.clone(), stopping.clone()));
                 }
@@ -182,8 +197,14 @@ impl Gateway {
         };
         let registry = Registry::new();
         let broker_metrics = BrokerMetrics::new(&registry);
+        let datasets = Datasets::new(services.as_ref().map(|s: &Services| s.state_store.clone()));
+        let tokens = Arc::new(MountedTokens::default());
+        let dead_letters = match options.keep_dead_letters {
+            true => Some(Arc::new(DeadLetters::open(data_dir.path()).map_err(StartError::DeadLetters)?)),
+            false => None,
+        };
         let connections =
-            Connections { local_broker, credentials, tokens: Arc::new(MountedTokens::default()) };
+            Connections { local_broker, credentials, tokens, datasets, dead_letters: dead_letters.clone() };
         let supervisor = Supervisor::new(
             Arc::new(connections),
             Metrics::new(registry),
@@ -191,7 +212,8 @@ impl Gateway {
         );
         let idle: Vec<Idle> = catalog.dataflows().iter().filter_map(Idle::of).collect();
         let plans: Vec<_> = catalog.plans().into_iter().filter(|plan| cannot_run(plan).is_none()).collect();
-        let shared = Arc::new(Shared { supervisor, idle, stopping, broker, broker_metrics });
+        let shared =
+            Arc::new(Shared { supervisor, idle, stopping, broker, broker_metrics, services, dead_letters });
         let service = http::router(shared.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let stopping = shared.stopping.clone();
         let http_server = tokio::spawn(async move {
@@ -237,8 +259,15 @@ impl Gateway {
     /// Drains the flows, then closes the listeners.
     pub async fn shutdown(self) {
         self.shared.supervisor.shutdown().await;
+        if let Some(dead_letters) = self.shared.dead_letters.clone() {
+            // an error would say that it panicked; there is nobody left to tell
+            let _ = tokio::task::spawn_blocking(move || dead_letters.flush()).await;
+        }
         if let Some(broker) = &self.shared.broker {
             broker.shutdown().await;
+        }
+        if let Some(services) = &self.shared.services {
+            services.state_store.shutdown().await;
         }
         self.shared.stopping.cancel();
         // open requests have been told; a client that holds its connection all the same must not keep us
@@ -257,6 +286,10 @@ impl Shared {
         if let Some(broker) = &self.broker {
             self.broker_metrics.show(&broker.stats());
         }
+    }
+
+    pub(crate) fn services(&self) -> Option<&Services> {
+        self.services.as_ref()
     }
 
     pub(crate) fn broker(&self) -> Option<&Broker> {

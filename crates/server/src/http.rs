@@ -23,6 +23,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::api::{Broker, Dataflow, Dataflows, Error, rfc3339};
 use crate::gateway::Shared;
 use crate::message::Message;
+use crate::{http_dead_letters, http_services};
 
 /// How often a tap without messages shows that it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -32,6 +33,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/dataflows", get(dataflows))
         .route("/dataflows/{name}/tap", get(tap))
         .route("/broker", get(broker))
+        .merge(http_services::router())
+        .merge(http_dead_letters::router())
         .layer(middleware::from_fn(local_only));
     Router::new()
         .nest("/api/v1", api)
@@ -61,6 +64,19 @@ async fn local_only(ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request
         let why = "the API answers this machine only, as localhost or a loopback address";
         (StatusCode::FORBIDDEN, Json(Error::new(why))).into_response()
     }
+}
+
+/// Why a request is not granted.
+pub(crate) struct Refusal(StatusCode, String);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(Error::new(self.1))).into_response()
+    }
+}
+
+pub(crate) fn refuse(status: StatusCode, why: impl Into<String>) -> Refusal {
+    Refusal(status, why.into())
 }
 
 async fn dataflows(State(shared): State<Arc<Shared>>) -> Json<Dataflows> {

@@ -8,9 +8,13 @@ mod broker_metrics;
 mod connectors;
 mod credentials;
 mod data_dir;
+mod dead_letters;
 mod gateway;
 mod http;
+mod http_dead_letters;
+mod http_services;
 mod message;
+mod services;
 mod simulator;
 
 pub use data_dir::{DataDir, DataDirError};

@@ -272,6 +272,30 @@ async fn enrichment_waits_for_its_dataset_and_follows_it() {
     assert!(w.buried.lock()[0].reason.contains("the state store is down"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_goes_through_once_more() {
+    let w = World::new();
+    w.destination.answer([Answer::Reject(vec![1])]);
+    w.broker.publish(0..3);
+    w.start().await;
+    w.until_acked(3).await;
+    let letter = w.buried.lock().pop().unwrap();
+    w.supervisor.replay("azure-iot-operations", "flow", vec![letter.record]).await.unwrap();
+    assert_eq!(w.destination.taken(), [0, 2, 1]);
+    assert_eq!(w.broker.acked(), [0, 1, 2], "the source has nothing to do with it");
+    let ledger = w.ledger();
+    assert_eq!((ledger.accepted(), ledger.delivered, ledger.dead_lettered), (4, 3, 1));
+    assert!(w.supervisor.replay("azure-iot-operations", "nobody", vec![]).await.is_err());
+    w.destination.answer([Answer::Never]);
+    let record = Record::new("in", "9", tokio::time::Instant::now().into_std());
+    let (replayed, ()) =
+        tokio::join!(w.supervisor.replay("azure-iot-operations", "flow", vec![record]), async {
+            w.until("under way", |w| w.ledger().in_flight == 1).await;
+            w.supervisor.shutdown().await;
+        });
+    assert!(replayed.is_err(), "it was not settled");
+}
+
 fn answers() -> impl Strategy<Value = Vec<Answer>> {
     let answer = prop_oneof![
         Just(Answer::Take),
