@@ -244,23 +244,25 @@ impl Log {
         }
     }
 
-    /// Puts everything appended and every watermark on disk and ends the writer. Consumers and cursors can still read
-    /// what is durable. It blocks for as long as that takes; so does dropping the last clone.
+    /// Puts everything appended and every watermark on disk and ends the writer. It blocks for as long as that takes;
+    /// so does dropping the last clone. Consumers and cursors can still read what is durable, and hold the directory.
     ///
     /// # Errors
     /// What the disk refused: records that were never reported durable may not be there next time.
     pub fn close(&self) -> Result<(), CloseError> {
         self.owner.close();
-        match self.shared.state.lock().stall.clone() {
-            Some(stall) => Err(CloseError(stall.message)),
+        let state = self.shared.state.lock();
+        match &state.stall {
+            Some(stall) => Err(CloseError(stall.message.clone())),
+            None if state.durable != state.end => Err(CloseError("the writer ended early".into())),
             None => Ok(()),
         }
     }
 }
 
-/// The disk refused the last writes.
+/// Not everything is on disk.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("closed before everything was on disk: {0}")]
+#[error("the log was closed before everything was on disk: {0}")]
 pub struct CloseError(String);
 
 impl Owner {

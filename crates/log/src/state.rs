@@ -64,7 +64,7 @@ pub(crate) struct State {
     /// How many records the last sync covered.
     pub(crate) last_group: u64,
     pub(crate) stall: Option<Stall>,
-    /// After a failure nothing is tried before.
+    /// Set after a failure: when to try again.
     pub(crate) retry_at: Option<Instant>,
     pub(crate) ages: Ages,
     pub(crate) written: Rate,
@@ -118,7 +118,7 @@ impl State {
     fn sync_at(&self, options: &Options, quiet_since: Instant) -> Option<Instant> {
         let since = self.unsynced_since?;
         let latest = since + options.sync_interval_max;
-        let at = if self.unsynced_bytes() >= options.sync_bytes_max || self.waiting.room > 0 {
+        Some(if self.unsynced_bytes() >= options.sync_bytes_max || self.waiting.room > 0 {
             since
         } else if self.waiting.durable == 0 {
             latest
@@ -126,15 +126,13 @@ impl State {
             since
         } else {
             latest.min(quiet_since + QUIET)
-        };
-        Some(at.max(self.retry_at.unwrap_or(at)))
+        })
     }
 
     fn save_at(&self, options: &Options) -> Option<Instant> {
         let since = self.unsaved_since?;
         let hurry = self.waiting.saved > 0 || (self.waiting.room > 0 && self.saving_makes_room());
-        let at = if hurry { since } else { since + options.save_interval_max };
-        Some(at.max(self.retry_at.unwrap_or(at)))
+        Some(if hurry { since } else { since + options.save_interval_max })
     }
 }
 
@@ -201,14 +199,14 @@ impl Shared {
                 seen = state.end;
                 quiet_since = now;
             }
-            let sync_at = state.sync_at(&self.options, quiet_since);
             let save_at = state.save_at(&self.options);
-            let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-            if due(sync_at) || due(save_at) {
-                // after a failure nothing is well before everything is
-                return Due { save: due(save_at) || state.retry_at.is_some(), last: false };
-            }
-            match [sync_at, save_at].into_iter().flatten().min() {
+            let work_at = [state.sync_at(&self.options, quiet_since), save_at].into_iter().flatten().min();
+            // after a failure everything is tried again, and nothing before
+            match state.retry_at.or(work_at) {
+                Some(at) if at <= now => {
+                    let save = state.retry_at.is_some() || save_at.is_some_and(|at| at <= now);
+                    return Due { save, last: false };
+                }
                 Some(at) => _ = self.work.wait_until(&mut state, at),
                 None => self.work.wait(&mut state),
             }

@@ -282,6 +282,23 @@ fn a_full_log_pushes_back_until_the_slowest_consumer_has_advanced() {
 }
 
 #[test]
+fn usage_counts_what_not_every_consumer_is_done_with() {
+    let disk = SimDisk::new(1);
+    let (log, mut writer) = log_of(&disk, 8);
+    let lake = log.consumer("lake", StartAt::Oldest);
+    append(&log, 2);
+    let usage = log.usage();
+    assert_eq!((usage.records, usage.records_unsynced), (10, 2));
+    assert!(usage.oldest_age.is_some());
+    assert_eq!(usage.full_in(), None, "no rate is known yet");
+    lake.advance(log.durable_end());
+    assert_eq!((log.usage().records, lake.lag().records), (2, 2));
+    writer.commit();
+    lake.advance(log.end());
+    assert_eq!((log.usage().records, log.usage().oldest_age), (0, None));
+}
+
+#[test]
 fn a_record_that_never_fits_is_refused_as_such() {
     let (log, _writer) = open(&SimDisk::new(1));
     let longest = OPTIONS().unsynced_bytes_max as usize - 16;

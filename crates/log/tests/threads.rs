@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use tidegate_log::sim::{Faults, SimDisk};
 use tidegate_log::{AppendError, Closed, Directory, Log, Options, Position, ReadError, StartAt};
 
 fn options() -> Options {
@@ -137,4 +138,25 @@ fn the_last_clone_closes_the_log_and_puts_it_on_disk() {
     let consumer = log.consumer("lake", StartAt::Oldest);
     assert_eq!(consumer.watermark(), Some(log.end()));
     assert_eq!(&consumer.memo()[..], b"1 delivered");
+}
+
+#[test]
+fn who_waits_for_room_gets_it_when_a_failing_disk_is_well_again() {
+    let disk = SimDisk::new(1);
+    let log = Log::open(Arc::new(disk.clone()), options()).expect("the log opens");
+    let consumer = log.consumer("lake", StartAt::Oldest);
+    while log.usage().bytes + 2000 < options().bytes_max {
+        let at = log.blocking_append(&[&[0; 1000]]).expect("the log is open");
+        log.blocking_durable(at).expect("the log is open");
+    }
+    disk.set_faults(Faults { names: 1.0, ..Faults::default() });
+    consumer.advance(log.end());
+    while log.usage().stall.is_none() {
+        thread::yield_now();
+    }
+    disk.set_faults(Faults::default());
+    for _ in 0..2000 {
+        log.blocking_append(&[&[0; 1000]]).expect("the log is open");
+        consumer.advance(log.end());
+    }
 }
