@@ -19,6 +19,8 @@ const SEGMENT_MAGIC: &[u8; 8] = b"TGLOGSEG";
 const SUFFIX: &str = ".segment";
 /// A segment has its last name only when header and first bytes are on disk.
 const UNFINISHED_SUFFIX: &str = ".new";
+/// No log comes as far: what says so is damaged. It keeps sums of positions from overflowing.
+pub(crate) const POSITION_MAX: u64 = 1 << 62;
 /// Set in a record's length when the header has a mark.
 const MARKED: u32 = 1 << 31;
 
@@ -41,8 +43,8 @@ pub(crate) enum Kind {
 }
 
 pub(crate) fn parse_name(name: &str) -> Kind {
-    let ordinal = name.split('.').next().and_then(|stem| stem.parse().ok());
-    match ordinal {
+    let ordinal: Option<u64> = name.split('.').next().and_then(|stem| stem.parse().ok());
+    match ordinal.filter(|&ordinal| ordinal < POSITION_MAX) {
         Some(ordinal) if name == segment_name(ordinal) => Kind::Segment(ordinal),
         Some(ordinal) if name == unfinished_name(ordinal) => Kind::Unfinished(ordinal),
         _ => Kind::Other,
@@ -101,10 +103,15 @@ impl Header {
         if u32_at(bytes, 60) != crc32c(&bytes[..60]) {
             return Err(Unreadable::Damaged("the header's checksum is wrong"));
         }
+        let base = Position { number: u64_at(bytes, 24), byte: u64_at(bytes, 32) };
+        let synced = u64_at(bytes, 40);
+        if base.number.max(base.byte).max(synced) > POSITION_MAX {
+            return Err(Unreadable::Damaged("the header's checksum is right and its content is not"));
+        }
         Ok(Self {
             log: LogId(u64_at(bytes, 16)),
-            base: Position { number: u64_at(bytes, 24), byte: u64_at(bytes, 32) },
-            synced: u64_at(bytes, 40),
+            base,
+            synced,
             created: SystemTime::UNIX_EPOCH + Duration::from_millis(u64_at(bytes, 48)),
         })
     }
@@ -236,7 +243,8 @@ mod tests {
     #[test]
     fn names_tell_what_a_file_is() {
         assert_eq!(parse_name(&segment_name(12)), Kind::Segment(12));
-        assert_eq!(parse_name(&unfinished_name(u64::MAX)), Kind::Unfinished(u64::MAX));
+        assert_eq!(parse_name(&unfinished_name(12)), Kind::Unfinished(12));
+        assert_eq!(parse_name(&segment_name(u64::MAX)), Kind::Other);
         for other in ["lock", "watermarks.a", "x.segment", ".segment", "1.segment", "0000000001.segment.bak"]
         {
             assert_eq!(parse_name(other), Kind::Other, "{other}");

@@ -45,6 +45,9 @@ impl Options {
         if !ascending.is_sorted() {
             return Err("sync_bytes_max, unsynced_bytes_max, segment_bytes_max and 1 GiB must ascend");
         }
+        if self.sync_interval_max.max(self.save_interval_max) > Duration::from_secs(86_400) {
+            return Err("sync_interval_max and save_interval_max must be at most a day");
+        }
         // a segment that everybody has read is given back only when there is another one to append to
         if self.bytes_max < 2 * self.segment_bytes_max + 4096 {
             return Err("bytes_max must be at least two segments and 4 KiB");
@@ -63,6 +66,7 @@ mod tests {
         let good = Options::default();
         assert!(Options { bytes_max: good.segment_bytes_max * 2, ..good.clone() }.check().is_err());
         assert!(Options { unsynced_bytes_max: good.segment_bytes_max + 1, ..good.clone() }.check().is_err());
+        assert!(Options { sync_interval_max: Duration::MAX, ..good.clone() }.check().is_err());
         assert!(Options { segment_bytes_max: 2 << 30, bytes_max: 8 << 30, ..good }.check().is_err());
     }
 }

@@ -184,6 +184,9 @@ fn read_tail(disk: &dyn Disk, last: &Opened, table: &Table) -> Result<Tail, Open
     let records = count_records(seed, durable, &unsynced)
         .ok_or_else(|| damaged(durable, "what was on disk does not end with a record".into()))?;
     let durable = Position { number: end.number - records, byte: durable };
+    if table.durable > durable {
+        return Err(damaged(durable.byte, "the watermarks tell of more records than are there".into()));
+    }
     Ok(Tail { durable, end, unsynced: unsynced.freeze() })
 }
 

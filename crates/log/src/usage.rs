@@ -22,7 +22,7 @@ pub struct Usage {
     pub records: u64,
     /// Records that are not on disk yet.
     pub records_unsynced: u64,
-    /// How long ago the oldest of `records` was appended; not far below that, and `None` when there are none.
+    /// Roughly how long ago the oldest of `records` was appended; `None` when there are none.
     pub oldest_age: Option<Duration>,
     /// Bytes appended a second, over the last minute.
     pub write_rate: f64,

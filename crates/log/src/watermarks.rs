@@ -12,7 +12,7 @@ use crc32c::crc32c;
 use crate::Position;
 use crate::disk::{Disk, DiskFile, read_exact_at, write_all_at};
 use crate::error::{Corrupt, OpenError};
-use crate::format::{LogId, Unreadable, VERSION, check_version, u32_at};
+use crate::format::{LogId, POSITION_MAX, Unreadable, VERSION, check_version, u32_at};
 
 const MAGIC: &[u8; 8] = b"TGLOGMRK";
 const NAMES: [&str; 2] = ["watermarks.a", "watermarks.b"];
@@ -76,7 +76,8 @@ impl Table {
         if u32_at(bytes, 16) != crc32c(body) {
             return Err(DAMAGED);
         }
-        Self::decode_body(body).ok_or(Unreadable::Damaged("its checksum is right and its content is not"))
+        let table = Self::decode_body(body).filter(Self::is_possible);
+        table.ok_or(Unreadable::Damaged("its checksum is right and its content is not"))
     }
 
     fn decode_body(mut body: &[u8]) -> Option<Self> {
@@ -93,6 +94,13 @@ impl Table {
             consumers.insert(name, Watermark { at, memo });
         }
         Some(Self { log, generation, start, durable, consumers })
+    }
+
+    fn is_possible(&self) -> bool {
+        let Position { number, byte } = self.durable;
+        let positions = self.consumers.values().map(|watermark| watermark.at).chain([self.start]);
+        number.max(byte) <= POSITION_MAX
+            && positions.into_iter().all(|at| at.number <= number && at.byte <= byte)
     }
 }
 
@@ -199,16 +207,13 @@ mod tests {
     use super::*;
 
     fn tables() -> impl Strategy<Value = Table> {
-        let position = || (any::<u64>(), any::<u64>()).prop_map(|(number, byte)| Position { number, byte });
+        let position = || (0..1000_u64, 0..1000_u64).prop_map(|(number, byte)| Position { number, byte });
         let watermark =
             (position(), vec(any::<u8>(), 0..50)).prop_map(|(at, memo)| Watermark { at, memo: memo.into() });
-        (any::<[u64; 2]>(), position(), position(), btree_map(".{0,20}", watermark, 0..200)).prop_map(
-            |([log, generation], start, durable, consumers)| Table {
-                log: LogId(log),
-                generation,
-                start,
-                durable,
-                consumers,
+        (any::<[u64; 2]>(), position(), 1000..POSITION_MAX, btree_map(".{0,20}", watermark, 0..200)).prop_map(
+            |([log, generation], start, end, consumers)| {
+                let durable = Position { number: end, byte: end };
+                Table { log: LogId(log), generation, start, durable, consumers }
             },
         )
     }
@@ -234,6 +239,14 @@ mod tests {
                 Ok(table) => prop_assert!(table == old || table == new),
                 Err(e) => prop_assert_eq!(e, Unreadable::Damaged("its checksum is wrong")),
             }
+        }
+
+        #[test]
+        fn a_watermark_beyond_what_is_on_disk_is_not_believed(mut table in tables()) {
+            table.consumers.insert("lake".into(), Watermark { at: table.durable, ..Watermark::default() });
+            prop_assert!(Table::decode(&table.encode()).is_ok());
+            table.durable.number -= 1;
+            prop_assert!(Table::decode(&table.encode()).is_err());
         }
 
         #[test]

@@ -124,6 +124,26 @@ fn damage_before_the_last_mark_is_not_taken_for_a_torn_tail() {
 }
 
 #[test]
+fn damage_is_told_from_a_torn_tail_however_long_the_records() {
+    let options = || Options { bytes_max: 64 << 20, segment_bytes_max: 16 << 20, ..Options::default() };
+    let options = || Options { unsynced_bytes_max: 8 << 20, ..options() };
+    let disk = SimDisk::new(1);
+    let (log, mut writer) = Log::open_stepped(Arc::new(disk.clone()), options()).expect("a new log");
+    for len in [10, 5 << 20, 5 << 20, 10] {
+        log.try_append(&[&vec![0xff; len]]).expect("there is room");
+        writer.commit();
+    }
+    drop((log, writer));
+    let reopen = || Log::open_stepped(Arc::new(disk.clone()), options());
+    assert_eq!(reopen().expect("it is sound").0.end().number, 4);
+    disk.tamper(&segments(&disk)[0], |bytes| *bytes.last_mut().expect("it has bytes") ^= 1);
+    assert_eq!(reopen().expect("the tail is torn").0.end().number, 3);
+    disk.tamper(&segments(&disk)[0], |bytes| bytes[64 + 18 + 20] ^= 1);
+    let error = reopen().err().expect("it is damaged").to_string();
+    assert!(error.contains("is damaged at byte 82"), "{error}");
+}
+
+#[test]
 fn damage_before_what_the_watermarks_know_is_not_taken_for_a_torn_tail() {
     let disk = SimDisk::new(1);
     let (log, mut writer) = log_of(&disk, 12);
