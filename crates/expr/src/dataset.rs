@@ -5,8 +5,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::ast::{BinaryOp, Expr, ExprKind};
+use crate::fast::Cells;
 use crate::json::{Json, parse_json};
 use crate::transform::{DatasetMatch, Root};
 use crate::value::{Operand, Value};
@@ -59,7 +61,11 @@ impl Dataset {
     }
 
     pub(crate) fn record(&self, index: usize) -> Json<'_> {
-        parse_json(&self.text[self.records[index].clone()]).expect("checked when the dataset was read")
+        parse_json(self.bytes(index)).expect("checked when the dataset was read")
+    }
+
+    pub(crate) fn bytes(&self, record: usize) -> &[u8] {
+        &self.text[self.records[record].clone()]
     }
 }
 
@@ -72,6 +78,8 @@ pub(crate) struct Matcher {
     columns: Vec<Box<[Option<Json<'static>>]>>,
     /// By the value of an input that is a field of the record, if the formula wants it equal to one that is not.
     index: Option<Index>,
+    /// What other rules name in the records, for the fast path.
+    cells: Option<Cells>,
 }
 
 #[derive(Debug)]
@@ -94,7 +102,7 @@ enum Scalar {
 }
 
 impl Matcher {
-    pub(crate) fn new(dataset: Dataset, rule: &DatasetMatch) -> Self {
+    pub(crate) fn new(dataset: Dataset, rule: &DatasetMatch, cells: Option<Cells>) -> Self {
         let compared: Vec<_> = rule
             .inputs
             .iter()
@@ -108,7 +116,7 @@ impl Matcher {
             })
             .collect();
         let index = equality(rule).map(|(key, column)| Index::new(key, column, &columns));
-        Self { dataset, columns, index }
+        Self { dataset, columns, index, cells }
     }
 
     /// The first record that belongs to the message; `inputs` are those of the rule, the record's own left out as
@@ -117,7 +125,7 @@ impl Matcher {
         let Some(program) = &rule.program else { return (!self.dataset.is_empty()).then_some(0) };
         let belongs = |record: &usize| {
             let mut columns = self.columns[*record].iter();
-            let operands: Vec<_> = rule
+            let operands: SmallVec<[_; 4]> = rule
                 .inputs
                 .iter()
                 .zip(inputs)
@@ -140,6 +148,10 @@ impl Matcher {
 
     pub(crate) fn record(&self, index: usize) -> Json<'_> {
         self.dataset.record(index)
+    }
+
+    pub(crate) fn cells(&self) -> Option<&Cells> {
+        self.cells.as_ref()
     }
 }
 

@@ -250,6 +250,13 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Steps over an escape within a string of a JSON text; none if it is no escape.
+pub(crate) fn skip_escape(text: &str, at: usize) -> Option<usize> {
+    let mut reader = Reader { text, at };
+    reader.escape().ok()?;
+    Some(reader.at)
+}
+
 impl Json<'_> {
     /// The same value without a hold on the text it was read from.
     pub fn into_owned(self) -> Json<'static> {

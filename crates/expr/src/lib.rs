@@ -21,7 +21,7 @@
 //! assert!(warnings.is_empty());
 //!
 //! let mut transformer = Transformer::new(Arc::new(transform));
-//! let payload = br#"{"temperature": 100, "id": "a"}"#.as_slice().into();
+//! let payload = br#"{"temperature":100,"id":"a"}"#.as_slice().into();
 //! let message = Message { payload: &payload, topic: "plant/a", properties: &Default::default() };
 //! let Outcome::Pass(passed) = transformer.apply(message) else { panic!("nothing filters it") };
 //! assert_eq!(passed.payload, r#"{"id":"a","temperature":212.0}"#);
@@ -34,6 +34,7 @@ mod complaint;
 mod dataset;
 mod eval;
 mod explain;
+mod fast;
 mod functions;
 mod input;
 mod json;

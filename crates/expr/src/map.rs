@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use indexmap::IndexMap;
 use tidegate_core::{Properties, PropertiesBuilder, Property};
 
@@ -33,7 +34,7 @@ pub(crate) fn run<'m>(
         }
     }
     let replaced = replaced_by(transform, &resolutions);
-    let mut made = Made { members: Members::new(), topic: None, properties: Vec::new() };
+    let mut made = Made { members: Members::new(), beside: Beside::default() };
     for (resolution, replaced) in resolutions.iter().zip(replaced) {
         let idle = match replaced {
             Some(by) => Some(Effect::Replaced(by)),
@@ -49,7 +50,7 @@ pub(crate) fn run<'m>(
         write_object(&made.members, &mut payload, Node::write);
         payload.into()
     };
-    Ok(Passed { payload, topic: made.topic, properties: with_changes(message.properties, &made.properties)? })
+    made.beside.passed(payload, message.properties)
 }
 
 /// A rule and the fields it reads: what one rule comes to for one message, or for one capture of its `*`.
@@ -239,9 +240,34 @@ impl<'r, 'm> Covered<'r, 'm> {
 /// The message so far.
 struct Made<'m> {
     members: Members<'m>,
+    beside: Beside<'m>,
+}
+
+/// What rules write beside the payload.
+#[derive(Default)]
+pub(crate) struct Beside<'m> {
     topic: Option<String>,
     /// User properties, set or removed.
     properties: Vec<(&'m str, Option<String>)>,
+}
+
+impl<'m> Beside<'m> {
+    /// None removes what is there.
+    pub(crate) fn set(&mut self, metadata: &'m Metadata, text: Option<String>) {
+        match metadata {
+            Metadata::Topic => self.topic = text,
+            Metadata::UserProperty(name) | Metadata::Header(name) => {
+                self.properties.retain(|(other, _)| other != name);
+                self.properties.push((name, text));
+            }
+            Metadata::ContentType => unreachable!("no output is read-only"),
+        }
+    }
+
+    /// The message with this payload, and these properties changed.
+    pub(crate) fn passed(self, payload: Bytes, properties: &Properties) -> Result<Passed, Failure> {
+        Ok(Passed { payload, topic: self.topic, properties: with_changes(properties, &self.properties)? })
+    }
 }
 
 /// Writes what the rule makes of its inputs, or says why it writes nothing.
@@ -274,6 +300,7 @@ fn apply<'m>(
         None => match inputs.first().map_or(Operand::Missing, |first| first.found.operand) {
             Operand::Missing => return Ok(Some(Effect::Missing)),
             Operand::Json(json) => Node::Copy(json),
+            Operand::Raw(_) => unreachable!("the message was read"),
             Operand::Text(text) => Node::Computed(Value::String(text.into())),
             Operand::Default(literal) => Node::Computed(literal.value()),
         },
@@ -288,15 +315,7 @@ fn apply<'m>(
             put(&mut made.members, fields, &resolution.capture, node);
         }
         Output::Metadata(metadata) => {
-            let text = node.text().map_err(|message| fail(message.into()))?;
-            match metadata {
-                Metadata::Topic => made.topic = text,
-                Metadata::UserProperty(name) | Metadata::Header(name) => {
-                    made.properties.retain(|(other, _)| other != name);
-                    made.properties.push((name, text));
-                }
-                Metadata::ContentType => unreachable!("no output is read-only"),
-            }
+            made.beside.set(metadata, node.text().map_err(|message| fail(message.into()))?);
         }
         Output::Remove => unreachable!("it writes nothing"),
     }
@@ -361,7 +380,7 @@ impl<'m> Node<'m> {
             Node::Computed(value) => value,
             Node::Object(_) => unreachable!("rules copy or compute, objects are what they are put into"),
         };
-        Ok(if value == Value::Empty { None } else { Some(value.to_string()) })
+        Ok(value.into_text())
     }
 
     fn write(&self, out: &mut Vec<u8>) {

@@ -32,6 +32,18 @@ impl<'a> From<&'a Record> for Message<'a> {
     }
 }
 
+impl<'a> Message<'a> {
+    /// What there is beside the payload, if the path names that.
+    pub(crate) fn metadata(self, path: &Path) -> Option<&'a str> {
+        let Path::Metadata(metadata) = path else { return None };
+        match metadata {
+            Metadata::Topic => Some(self.topic),
+            Metadata::ContentType => self.properties.content_type(),
+            Metadata::UserProperty(name) | Metadata::Header(name) => self.properties.user_property(name),
+        }
+    }
+}
+
 /// The names a `*` stands for.
 pub(crate) type Capture<'m> = Rc<[&'m str]>;
 
@@ -65,7 +77,7 @@ pub(crate) struct Found<'m> {
 impl Found<'_> {
     /// Not there, or null.
     pub(crate) fn is_missing(&self) -> bool {
-        matches!(self.operand, Operand::Missing | Operand::Json(Json::Null))
+        self.operand.is_missing()
     }
 }
 
@@ -78,19 +90,10 @@ impl<'m> View<'m> {
         }
     }
 
-    fn text(&self, metadata: &Metadata) -> Option<&'m str> {
-        let properties = self.message.properties;
-        match metadata {
-            Metadata::Topic => Some(self.message.topic),
-            Metadata::ContentType => properties.content_type(),
-            Metadata::UserProperty(name) | Metadata::Header(name) => properties.user_property(name),
-        }
-    }
-
     /// What is there now.
     fn find(&self, source: &Source, capture: &[&str]) -> Found<'m> {
         let (field, operand, unmatched) = match (&source.path, self.root(source)) {
-            (Path::Metadata(metadata), _) => (None, self.text(metadata).map(Operand::Text), false),
+            (Path::Metadata(_), _) => (None, self.message.metadata(&source.path).map(Operand::Text), false),
             (_, None) => (None, None, true),
             (Path::Source(fields) | Path::Dataset { fields, .. } | Path::Context(fields), Some(root)) => {
                 let field = fields.find(root, capture);
@@ -206,7 +209,7 @@ impl LastValues {
             _ if found.is_missing() => return,
             Operand::Json(json) => json.clone().into_owned(),
             Operand::Text(text) => Json::String(text.to_owned().into()),
-            Operand::Missing | Operand::Default(_) => return,
+            Operand::Missing | Operand::Raw(_) | Operand::Default(_) => return,
         };
         let path = source.resolved(capture);
         if self.0.len() < LAST_VALUES_MAX || self.0.contains_key(&path) {

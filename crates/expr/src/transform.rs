@@ -4,6 +4,7 @@ use tidegate_core::Severity;
 
 use crate::ast::Literal;
 use crate::compiler::{self, Compiled};
+use crate::fast::Plan;
 use crate::input::Output;
 use crate::path::{Fields, Path, Segment};
 use crate::program::Program;
@@ -17,6 +18,8 @@ pub struct Transform {
     pub(crate) datasets: Vec<DatasetMatch>,
     pub(crate) filters: Vec<Filter>,
     pub(crate) maps: Vec<Map>,
+    /// If the rules allow.
+    pub(crate) plan: Option<Plan>,
 }
 
 #[derive(Debug)]
@@ -88,7 +91,7 @@ impl Map {
     }
 
     /// `* => *`: the whole message.
-    fn copies_all(&self) -> bool {
+    pub(crate) fn copies_all(&self) -> bool {
         let all = |fields: &Fields| fields.segments() == [Segment::Wildcard];
         let from_all =
             |source: &Source| matches!(&source.path, Path::Source(f) if all(f)) && !source.has_stand_in();
@@ -109,7 +112,9 @@ impl Transform {
             return Err(compiled.findings);
         }
         let Compiled { datasets, filters, maps, findings } = compiled;
-        Ok((Self { rules, semantics, datasets, filters, maps }, findings))
+        let mut transform = Self { rules, semantics, datasets, filters, maps, plan: None };
+        transform.plan = Plan::new(&transform);
+        Ok((transform, findings))
     }
 
     /// The rules as written.
@@ -132,12 +137,17 @@ impl Transform {
         self.filters.is_empty() && self.maps.is_empty()
     }
 
-    /// The inputs whose last values are kept.
-    pub(crate) fn remembered(&self) -> impl Iterator<Item = &Source> {
+    /// All inputs of all rules.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &Source> {
         let of_datasets = self.datasets.iter().map(|d| &d.inputs);
         let of_filters = self.filters.iter().map(|f| &f.inputs);
         let of_maps = self.maps.iter().map(|m| &m.inputs);
-        of_datasets.chain(of_filters).chain(of_maps).flatten().filter(|source| source.last)
+        of_datasets.chain(of_filters).chain(of_maps).flatten()
+    }
+
+    /// The inputs whose last values are kept.
+    pub(crate) fn remembered(&self) -> impl Iterator<Item = &Source> {
+        self.sources().filter(|source| source.last)
     }
 
     /// The rule that copies the whole message, if no other rule changes the payload.

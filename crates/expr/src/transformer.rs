@@ -9,6 +9,7 @@ use tidegate_core::Properties;
 use crate::dataset::{Dataset, Matcher};
 use crate::eval::EvalError;
 use crate::explain::Step;
+use crate::fast::{self, Scratch};
 use crate::input::Host;
 use crate::json::{Json, parse_json};
 use crate::map;
@@ -25,6 +26,7 @@ pub struct Transformer {
     /// By dataset; why there are no records to be had.
     matchers: Vec<Result<Matcher, String>>,
     last: LastValues,
+    scratch: Scratch,
 }
 
 /// What becomes of a message.
@@ -124,7 +126,8 @@ impl Transformer {
     pub fn new(transform: Arc<Transform>) -> Self {
         let matchers =
             transform.datasets.iter().map(|d| Err(format!("dataset `{}` was not loaded yet", d.key)));
-        Self { matchers: matchers.collect(), transform, last: LastValues::default() }
+        let (last, scratch) = Default::default();
+        Self { matchers: matchers.collect(), transform, last, scratch }
     }
 
     /// What it runs.
@@ -135,9 +138,11 @@ impl Transformer {
     /// Sets or replaces the records of the datasets with that state store key. An absent key is a dataset without
     /// records.
     pub fn set_dataset(&mut self, key: &str, dataset: &Dataset) {
-        for (rule, matcher) in self.transform.datasets.iter().zip(&mut self.matchers) {
+        let transform = &self.transform;
+        for (number, (rule, matcher)) in transform.datasets.iter().zip(&mut self.matchers).enumerate() {
             if rule.key == key {
-                *matcher = Ok(Matcher::new(dataset.clone(), rule));
+                let cells = transform.plan.as_ref().and_then(|plan| plan.cells(number, dataset));
+                *matcher = Ok(Matcher::new(dataset.clone(), rule, cells));
             }
         }
     }
@@ -153,7 +158,10 @@ impl Transformer {
 
     /// Decides about one message.
     pub fn apply(&mut self, message: Message<'_>) -> Outcome {
-        self.run(message, Trace(None))
+        let Self { transform, matchers, scratch, .. } = self;
+        let outcome =
+            transform.plan.as_ref().and_then(|plan| fast::run(transform, plan, matchers, scratch, message));
+        outcome.unwrap_or_else(|| self.run(message, Trace(None)))
     }
 
     /// As [`Transformer::apply`], and what each rule did.
@@ -177,7 +185,7 @@ impl Transformer {
     }
 
     fn decide(&mut self, message: Message<'_>, mut trace: Trace<'_>) -> Result<Outcome, Failure> {
-        let Self { transform, matchers, last } = self;
+        let Self { transform, matchers, last, .. } = self;
         let payload = match parse_json(message.payload) {
             Ok(json @ Json::Object(_)) => json,
             Ok(_) => return Err(Failure::unplaced("the payload is not a JSON object".into())),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io::Write;
 
 use crate::ast::Literal;
-use crate::json::{Json, write_string};
+use crate::json::{Json, parse_json, write_string};
 
 /// A value in a formula (*concept-dataflow-graphs-expressions*, types).
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,8 @@ pub enum Operand<'a> {
     Missing,
     /// A value of the message, or of a dataset's record.
     Json(&'a Json<'a>),
+    /// Such a value as the JSON text it is written in, without white space around.
+    Raw(&'a str),
     /// A topic or a property.
     Text(&'a str),
     /// The default of an input.
@@ -42,15 +44,21 @@ impl<'a> Operand<'a> {
     /// Reads it as a value a formula can have.
     ///
     /// # Errors
-    /// A sentence for what no formula can have: objects, arrays that hold arrays or objects, and numbers beyond the
-    /// range of 64-bit floats.
+    /// A sentence for what no formula can have: objects, arrays that hold arrays or objects, numbers beyond the range
+    /// of 64-bit floats, and text that is not JSON.
     pub fn value(self) -> Result<Value<'a>, &'static str> {
         match self {
             Operand::Missing => Ok(Value::Empty),
             Operand::Json(json) => Value::read(json),
+            Operand::Raw(text) => Value::read_text(text),
             Operand::Text(text) => Ok(Value::String(Cow::Borrowed(text))),
             Operand::Default(literal) => Ok(literal.value()),
         }
+    }
+
+    /// Not there, or null.
+    pub(crate) fn is_missing(self) -> bool {
+        matches!(self, Operand::Missing | Operand::Json(Json::Null) | Operand::Raw("null"))
     }
 }
 
@@ -65,6 +73,8 @@ impl Literal {
         }
     }
 }
+
+const TOO_LARGE: &str = "the number is beyond the range of 64-bit floats";
 
 impl<'a> Value<'a> {
     fn read(json: &'a Json<'a>) -> Result<Self, &'static str> {
@@ -81,9 +91,19 @@ impl<'a> Value<'a> {
                 .map(Value::Tuple),
             Json::Null => Ok(Value::Empty),
             Json::Bool(value) => Ok(Value::Bool(*value)),
-            Json::Number(text) => Self::number(text).ok_or("the number is beyond the range of 64-bit floats"),
+            Json::Number(text) => Self::number(text).ok_or(TOO_LARGE),
             Json::String(text) => Ok(Value::String(Cow::Borrowed(text))),
             Json::Object(_) => Err("an object can only be copied, to a field"),
+        }
+    }
+
+    fn read_text(text: &'a str) -> Result<Self, &'static str> {
+        match text.as_bytes() {
+            [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => {
+                Ok(Value::String(Cow::Borrowed(&text[1..text.len() - 1])))
+            }
+            [b'-' | b'0'..=b'9', ..] => Self::number(text).ok_or(TOO_LARGE),
+            _ => Value::read(&parse_json(text.as_bytes()).map_err(|_| "not JSON")?).map(Value::into_owned),
         }
     }
 
@@ -155,6 +175,15 @@ impl<'a> Value<'a> {
             }
         }
         Ok(())
+    }
+
+    /// As the value of a topic or a property; none for `()`, which removes it.
+    pub(crate) fn into_text(self) -> Option<String> {
+        match self {
+            Value::Empty => None,
+            Value::String(text) => Some(text.into_owned()),
+            other => Some(other.to_string()),
+        }
     }
 
     /// Whether it has a form in JSON.

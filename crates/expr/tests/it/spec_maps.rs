@@ -492,7 +492,7 @@ fn what_is_not_changed_is_not_written_anew() {
         assert_eq!(text(&passed.payload), payload, "{rules:?}");
     }
     let changed = Bench::new(map_rules(&["* => *", "c => d"]), graph()).result(payload);
-    assert_eq!(changed, r#"{"b":2,"a":"é"}"#);
+    assert_eq!(changed, payload.trim());
 }
 
 #[test]

@@ -1,0 +1,171 @@
+//! The fields that rules name, as a tree to go down while a message is read.
+
+use indexmap::IndexMap;
+
+use crate::json::write_string;
+
+/// The number of a node; what a message has there is kept under this number. Nodes are numbered from the root down,
+/// so that what is below a node has the numbers up to [`Node::end`].
+pub(super) type NodeId = usize;
+
+/// The whole object.
+pub(super) const ROOT: NodeId = 0;
+
+#[derive(Debug)]
+pub(super) struct Tree {
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) parent: NodeId,
+    /// The first number that is not below this node.
+    pub(super) end: NodeId,
+    /// Its name as it is written in an object: `"name":`.
+    pub(super) key: Box<[u8]>,
+    children: Children,
+}
+
+/// Named fields, put so that most names that are not among them are told at a glance.
+#[derive(Debug, Default)]
+struct Children {
+    /// Which lengths there are, in bytes; bit 63 is for all beyond.
+    lengths: u64,
+    /// By length and head.
+    sorted: Vec<Child>,
+}
+
+#[derive(Debug)]
+struct Child {
+    len: usize,
+    /// See [`head`].
+    head: u64,
+    name: Box<[u8]>,
+    node: NodeId,
+}
+
+impl Tree {
+    /// Of all these paths, each a list of names.
+    pub(super) fn new<'n>(paths: impl IntoIterator<Item = Vec<&'n str>>) -> Self {
+        let mut root = Names::default();
+        for path in paths {
+            let mut names = &mut root;
+            for name in path {
+                names = names.0.entry(name).or_default();
+            }
+        }
+        let mut tree = Self { nodes: Vec::new() };
+        tree.add(ROOT, "", &root);
+        tree
+    }
+
+    fn add(&mut self, parent: NodeId, name: &str, below: &Names<'_>) -> NodeId {
+        let mut key = Vec::new();
+        write_string(name, &mut key);
+        key.push(b':');
+        let id = self.nodes.len();
+        self.nodes.push(Node { parent, end: id, key: key.into(), children: Children::default() });
+        let mut children = Children::default();
+        for (name, below) in &below.0 {
+            let node = self.add(id, name, below);
+            let name = name.as_bytes();
+            children.lengths |= length_bit(name.len());
+            children.sorted.push(Child {
+                len: name.len(),
+                head: head(name, 0, name.len()),
+                name: name.into(),
+                node,
+            });
+        }
+        children.sorted.sort_by_key(|child| (child.len, child.head));
+        let end = self.nodes.len();
+        let node = &mut self.nodes[id];
+        (node.end, node.children) = (end, children);
+        id
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(super) fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id]
+    }
+
+    /// The node of a path, one of those the tree was made of.
+    pub(super) fn find<'n>(&self, path: impl IntoIterator<Item = &'n str>) -> Option<NodeId> {
+        path.into_iter().try_fold(ROOT, |id, name| self.node(id).child(name.as_bytes(), 0, name.len()))
+    }
+}
+
+#[derive(Default)]
+struct Names<'n>(IndexMap<&'n str, Names<'n>>);
+
+impl Node {
+    pub(super) fn has_children(&self) -> bool {
+        self.children.lengths != 0
+    }
+
+    /// The child whose name is those bytes of the text.
+    #[inline]
+    pub(super) fn child(&self, text: &[u8], start: usize, len: usize) -> Option<NodeId> {
+        if self.children.lengths & length_bit(len) == 0 {
+            return None;
+        }
+        let head = head(text, start, len);
+        let sorted = &self.children.sorted;
+        let first = if sorted.len() > 8 {
+            sorted.partition_point(|child| (child.len, child.head) < (len, head))
+        } else {
+            0
+        };
+        sorted[first..]
+            .iter()
+            .take_while(|child| child.len <= len)
+            .find(|child| {
+                child.len == len
+                    && child.head == head
+                    && (len <= 8 || child.name[8..] == text[start + 8..start + len])
+            })
+            .map(|child| child.node)
+    }
+}
+
+fn length_bit(len: usize) -> u64 {
+    1 << len.min(63)
+}
+
+/// The first eight bytes of a name as a number; zeros stand for what it is shorter.
+#[inline]
+fn head(text: &[u8], start: usize, len: usize) -> u64 {
+    let bytes = match text.get(start..).and_then(<[u8]>::first_chunk) {
+        Some(eight) => u64::from_le_bytes(*eight),
+        None => text[start..].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)),
+    };
+    if len < 8 { bytes & ((1 << (8 * len)) - 1) } else { bytes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_told_from_all_others() {
+        let long = "a name of more than sixty-three bytes, which is as far as lengths go one by one";
+        let mut names: Vec<String> = (0..40).map(|i| format!("field {i}")).collect();
+        names.extend(["", "a", "ab", "abcdefgh", "abcdefgh1", "abcdefgh2", "\"é\\", long].map(String::from));
+        for count in [1, 8, 9, names.len()] {
+            let known = &names[names.len() - count..];
+            let tree = Tree::new(known.iter().map(|name| vec![name.as_str(), "x"]));
+            for name in names.iter().map(String::as_str).chain(["b", "abcdefgh3", "abcdefg", &long[1..]]) {
+                let found = tree.find([name]);
+                assert_eq!(found.is_some(), known.iter().any(|k| k == name), "{name}");
+                if let Some(id) = found {
+                    assert_eq!(&*tree.node(id).key, format!("{name:?}:").as_bytes());
+                    assert_eq!((tree.node(id).parent, tree.node(id).end), (ROOT, id + 2));
+                    assert_eq!(tree.find([name, "x"]), Some(id + 1));
+                }
+            }
+        }
+    }
+}
