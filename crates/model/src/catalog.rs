@@ -8,7 +8,7 @@ use tidegate_core::{Secret, Span};
 use crate::broker::Broker;
 use crate::endpoint::Endpoint;
 use crate::names::{ResourceName, SchemaRef};
-use crate::plan::Plan;
+use crate::plan::{DestinationSpec, Plan, Transform};
 use crate::profile::Profile;
 use crate::resource::Kind;
 use crate::schema::Schema;
@@ -65,6 +65,19 @@ pub struct Dataflow {
     pub profile: ResourceName,
     /// Whether it can run, and is to.
     pub state: DataflowState,
+    /// What it does to messages; `None` if there is an error in it.
+    pub outline: Option<Outline>,
+}
+
+/// What a data flow does to messages, whether or not it can run: enough to try it out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outline {
+    /// `dataSources`, as written.
+    pub data_sources: Vec<String>,
+    /// `builtInTransformationSettings`, if there are any that do something.
+    pub transform: Option<Transform>,
+    /// Where records go. An endpoint that was not given is taken for the local broker.
+    pub destination: DestinationSpec,
 }
 
 /// Whether a data flow can run, and is to.

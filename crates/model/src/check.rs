@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tidegate_core::{Code, Diagnostic, Parsed, Severity, Span};
 
-use crate::catalog::{Catalog, Dataflow, DataflowState, Declared, Key};
+use crate::catalog::{Catalog, Dataflow, DataflowState, Declared, Key, Outline};
 use crate::codes;
 use crate::columns;
 use crate::dataflow::{DataflowDraft, DestinationDraft, SourceDraft};
@@ -120,7 +120,8 @@ impl Linker<'_> {
         let Flow { name, namespace, draft, valid, .. } = flow;
         let Some(draft) = draft else {
             let profile = ResourceName::default_name();
-            return Some(Dataflow { name: name?, namespace, profile, state: DataflowState::Invalid });
+            let state = DataflowState::Invalid;
+            return Some(Dataflow { name: name?, namespace, profile, state, outline: None });
         };
         let DataflowDraft { profile: profile_name, enabled, persistence_at, source, transform, destination } =
             draft;
@@ -146,6 +147,27 @@ impl Linker<'_> {
             (destination.as_ref().zip(to.as_ref())).and_then(|(draft, to)| self.data_destination(draft, to));
         self.output(transform.as_ref(), to.as_ref());
         let clean = valid && self.problems.errors() == before;
+        let transform_that_does = transform.and_then(|t| t.transform).filter(Transform::does_something);
+        let outline = || {
+            let destination = destination.as_ref()?;
+            let topic = destination.data_destination.as_ref()?.as_str();
+            let presumed = || match TopicTemplate::parse(topic) {
+                Ok(topic) => DataDestination::Topic(topic),
+                Err(_) => DataDestination::Name(topic.to_owned()),
+            };
+            Some(Outline {
+                data_sources: source.as_ref()?.data_sources.iter().map(|t| t.as_str().to_owned()).collect(),
+                transform: transform_that_does.clone(),
+                destination: DestinationSpec {
+                    endpoint: to
+                        .as_ref()
+                        .map_or_else(|| Arc::new(Endpoint::local_broker(&namespace)), |to| to.thing.clone()),
+                    data_destination: data_destination.clone().unwrap_or_else(presumed),
+                    headers: destination.headers.clone(),
+                },
+            })
+        };
+        let outline = clean.then(outline).flatten();
         let plan = || {
             Some(Plan {
                 name: name.clone()?,
@@ -153,7 +175,7 @@ impl Linker<'_> {
                 profile: profile_name.value.clone(),
                 instance_count: profile?.valid()?.instance_count,
                 source: SourceSpec { endpoint: from?.valid()?, data_sources: data_sources? },
-                transform: transform.and_then(|t| t.transform).filter(Transform::does_something),
+                transform: transform_that_does,
                 destination: DestinationSpec {
                     endpoint: to?.valid()?,
                     data_destination: data_destination?,
@@ -167,7 +189,7 @@ impl Linker<'_> {
             Some(_) if !enabled => DataflowState::Disabled,
             Some(plan) => DataflowState::Enabled(Arc::new(plan)),
         };
-        Some(Dataflow { name: name?, namespace, profile: profile_name.value, state })
+        Some(Dataflow { name: name?, namespace, profile: profile_name.value, state, outline })
     }
 
     fn profile(&mut self, name: &Spanned<ResourceName>) -> Option<Found<Profile>> {

@@ -120,4 +120,8 @@ codes! {
     CONTENT_FILE "TG0502" "schema content missing";
     BAD_BASE64 "TG0503" "Secret value that is not base64";
     BAD_LISTENER "TG0504" "impossible listener";
+
+    /// Test cases
+    BAD_CASE "TG0601" "impossible test case";
+    CASE_REFERENCE "TG0602" "test of something that is not there";
 }

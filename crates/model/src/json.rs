@@ -150,9 +150,11 @@ fn write(node: &Node, text: &mut String) {
         Value::Bool(value) => text.push_str(if *value { "true" } else { "false" }),
         // YAML knows numbers that JSON doesn't.
         Value::Number(number) => match number.integer {
+            _ if is_json_number(&number.text) => text.push_str(&number.text),
             Some(integer) => text.push_str(&integer.to_string()),
             None => match number.text.parse::<f64>() {
-                Ok(float) if float.is_finite() => text.push_str(&float.to_string()),
+                // with a fraction, so that it stays a float
+                Ok(float) if float.is_finite() => text.push_str(&format!("{float:?}")),
                 _ => text.push_str("null"),
             },
         },
@@ -176,6 +178,24 @@ fn write(node: &Node, text: &mut String) {
             text.push('}');
         }
     }
+}
+
+/// Whether JSON writes a number so (RFC 8259, section 6).
+fn is_json_number(text: &str) -> bool {
+    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))),
+        None => (unsigned, None),
+    };
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (mantissa, None),
+    };
+    digits(whole)
+        && (whole == "0" || !whole.starts_with('0'))
+        && fraction.is_none_or(digits)
+        && exponent.is_none_or(digits)
 }
 
 fn write_string(value: &str, text: &mut String) {

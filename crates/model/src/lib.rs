@@ -4,6 +4,7 @@
 //! resources together become [plans](plan) that can't be invalid. No I/O, no tokio, no panic on any input.
 
 pub mod broker;
+pub mod cases;
 mod catalog;
 mod check;
 pub mod codes;
@@ -31,7 +32,7 @@ mod transform;
 mod value;
 mod yaml;
 
-pub use catalog::{Catalog, Dataflow, DataflowState, ResourceId};
+pub use catalog::{Catalog, Dataflow, DataflowState, Outline, ResourceId};
 pub use content::missing_files;
 pub use load::{LoadOptions, load};
 pub use resource::Kind;

@@ -115,6 +115,11 @@ impl Node {
         }
     }
 
+    /// It as JSON on one line. Numbers that JSON can't write, which YAML has, become null.
+    pub fn to_json(&self) -> String {
+        crate::json::print(self)
+    }
+
     /// What to call it in a sentence.
     pub fn kind(&self) -> &'static str {
         match &self.value {

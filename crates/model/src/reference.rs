@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::broker::BrokerFields;
+use crate::cases::SuiteFields;
 use crate::credentials::{ConfigMapFields, SecretFields};
 use crate::dataflow::DataflowFields;
 use crate::endpoint::EndpointFields;
@@ -35,6 +36,8 @@ pub fn fields() -> String {
         );
         rows("", table, &mut text);
     }
+    text.push_str("\n## Test files\n\n`*.test.yaml`: see `docs/testing.md`.\n\n| Field | Value | Default | Meaning |\n|---|---|---|---|\n");
+    rows("", SuiteFields::table(), &mut text);
     text
 }
 

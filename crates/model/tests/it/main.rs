@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may")]
 
 mod article;
+mod cases;
 mod corpus;
 mod data;
 mod endpoints;

@@ -162,6 +162,34 @@ fn what_is_disabled_is_listed_and_what_is_wrong_or_incomplete_is_not_run() {
 }
 
 #[test]
+fn what_a_flow_does_is_known_without_its_endpoints_and_when_it_is_disabled() {
+    let base =
+        flow("default", "[a/+, b]", "map: [{inputs: [t], output: u}]", "default", "'x/${inputTopic.2}'");
+    let endpoint_elsewhere = "endpointRef: lake, dataDestination";
+    for text in [
+        base.clone(),
+        base.replace("  operations:", "  mode: Disabled\n  operations:"),
+        base.replace("profileRef: default", "profileRef: line-a"),
+        base.replace("endpointRef: default, dataSources", "endpointRef: hub, dataSources"),
+        base.replace("endpointRef: default, dataDestination", endpoint_elsewhere),
+    ] {
+        let catalog = catalog(&text);
+        let outline = catalog.dataflows()[0].outline.as_ref().unwrap_or_else(|| panic!("{text}"));
+        assert_eq!(outline.data_sources, ["a/+", "b"]);
+        assert_eq!(outline.transform.as_ref().unwrap().rules.maps_in_words(), ["u: t"]);
+        let DataDestination::Topic(topic) = &outline.destination.data_destination else { panic!("{text}") };
+        assert_eq!(topic.resolve("a/7").as_deref(), Some("x/7"));
+        assert!(outline.destination.endpoint.is_local_broker());
+    }
+    let table = base
+        .replace("endpointRef: default, dataDestination", endpoint_elsewhere)
+        .replace("'x/${inputTopic.2}'", "a+b");
+    let destination = catalog(&table).dataflows()[0].outline.clone().unwrap().destination;
+    assert_eq!(destination.data_destination, DataDestination::Name("a+b".into()));
+    assert_eq!(catalog(&base.replace("output: u", "outptu: u")).dataflows()[0].outline, None);
+}
+
+#[test]
 fn of_two_resources_with_one_name_the_first_counts() {
     let first = flow("default", "[a]", "", "default", "first");
     let catalog = catalog(&format!("{first}---\n{}", first.replace("first", "second")));
