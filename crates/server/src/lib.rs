@@ -13,7 +13,7 @@ mod gateway;
 mod http;
 mod http_dead_letters;
 mod http_services;
-mod message;
+pub mod message;
 mod services;
 mod simulator;
 
