@@ -67,6 +67,9 @@ pub(crate) struct Terms {
     pub(crate) peer_takes_retained: bool,
 }
 
+/// The receipt of a message; none if it is of QoS 0.
+pub(crate) type Owed = Option<Receipt>;
+
 impl From<Mismatch> for Violation {
     fn from(_: Mismatch) -> Self {
         protocol("the answer does not fit the publish")
@@ -146,11 +149,8 @@ impl<M: Outgoing> Link<M> {
         self.given_up.pop_front().map(|message| Delivered { message, reason: ReasonCode::PacketTooLarge })
     }
 
-    /// A PUBLISH arrived. Gives it with its topic in place of an alias, unless it is a repeat.
-    pub(crate) fn publish_arrived(
-        &mut self,
-        mut publish: Publish,
-    ) -> Result<Option<(Publish, Option<Receipt>)>, Violation> {
+    /// A PUBLISH arrived, and gets its topic in place of an alias. `None` for a repeat, which is not for the caller.
+    pub(crate) fn publish_arrived(&mut self, publish: &mut Publish) -> Result<Option<Owed>, Violation> {
         if let Some(alias) = publish.topic_alias.take() {
             if alias.get() > self.writer.terms.topic_alias_max {
                 let reason = ReasonCode::TopicAliasInvalid;
@@ -163,19 +163,17 @@ impl<M: Outgoing> Link<M> {
                 self.aliases.insert(alias, ByteString::from(&*publish.topic));
             }
         }
-        let inbound = &mut self.session.inbound;
-        let receipt = match (publish.packet_id, publish.qos) {
-            (Some(id), QoS::AtLeastOnce) => Some(inbound.at_least_once(id)?),
-            (Some(id), QoS::ExactlyOnce) => match inbound.exactly_once(id)? {
-                Arrival::New(receipt) => Some(receipt),
-                Arrival::Repeat => {
-                    self.acknowledge();
-                    return Ok(None);
-                }
-            },
-            _ => None,
-        };
-        Ok(Some((publish, receipt)))
+        let Some(id) = publish.packet_id else { return Ok(Some(None)) };
+        if publish.qos != QoS::ExactlyOnce {
+            return Ok(Some(Some(self.session.inbound.at_least_once(id)?)));
+        }
+        match self.session.inbound.exactly_once(id)? {
+            Arrival::New(receipt) => Ok(Some(Some(receipt))),
+            Arrival::Repeat => {
+                self.acknowledge();
+                Ok(None)
+            }
+        }
     }
 
     /// The application is done with a message.

@@ -110,8 +110,8 @@ impl<M: Outgoing> Connection<M> {
     fn arrived(&mut self, packet: Packet, now: Instant) -> Result<Option<Event<M>>, Violation> {
         let link = &mut self.link;
         Ok(match packet {
-            Packet::Publish(publish) => {
-                link.publish_arrived(publish)?.map(|(publish, receipt)| Event::Publish(publish, receipt))
+            Packet::Publish(mut publish) => {
+                link.publish_arrived(&mut publish)?.map(|receipt| Event::Publish(publish, receipt))
             }
             Packet::PubAck(ack) => link.puback_arrived(&ack, now)?.map(Event::Delivered),
             Packet::PubRec(ack) => link.pubrec_arrived(&ack, now)?.map(Event::Delivered),

@@ -108,12 +108,12 @@ impl<M: Outgoing> Connection<M> {
     fn arrived(&mut self, packet: Packet, now: Instant) -> Result<Option<Event<M>>, Violation> {
         let link = &mut self.link;
         Ok(match packet {
-            Packet::Publish(publish) => {
+            Packet::Publish(mut publish) => {
                 self.limits.check_publish(publish.qos, publish.retain)?;
                 if !publish.subscription_ids.is_empty() {
                     return Err(protocol("a client publishes without Subscription Identifiers"));
                 }
-                link.publish_arrived(publish)?.map(|(publish, receipt)| Event::Publish(publish, receipt))
+                link.publish_arrived(&mut publish)?.map(|receipt| Event::Publish(publish, receipt))
             }
             Packet::PubAck(ack) => link.puback_arrived(&ack, now)?.map(Event::Delivered),
             Packet::PubRec(ack) => link.pubrec_arrived(&ack, now)?.map(Event::Delivered),
