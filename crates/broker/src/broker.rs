@@ -91,7 +91,7 @@ impl Shared {
         let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
         poll_fn(|cx| {
             loop {
-                let Some(next) = self.with(|core| core.run_clock(cx.waker(), now())) else {
+                let Some(next) = self.with(|core| core.tick(cx.waker(), now())) else {
                     return Poll::Pending;
                 };
                 sleep.as_mut().reset(next.into());

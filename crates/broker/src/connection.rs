@@ -31,8 +31,10 @@ use crate::stats::Counters;
 
 /// What is read at once.
 const READ_BYTES_MAX: usize = 64 << 10;
-/// While so much waits to be written, nothing more is taken from the session's queue, nor read.
+/// While so much waits to be written, nothing more is taken from the session's queue.
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
+/// A client that does not read so much in answers is not read either.
+const REPLY_BYTES_MAX: usize = 64 << 10;
 /// A poll that reads and writes less than this gives buffers back.
 const LIGHT_BYTES_MAX: usize = 4096;
 /// How long a client that is told to go may take to read so.
@@ -57,8 +59,8 @@ pub(crate) struct Admitted {
 }
 
 /// Serves a client until the connection is over, and gives its session back.
-pub(crate) async fn serve(shared: &Shared, stream: &mut Transport, client: Admitted) {
-    let Admitted { client_id, rights, attachment, machine, input } = client;
+pub(crate) async fn serve(shared: &Shared, stream: &mut Transport, client: Box<Admitted>) {
+    let Admitted { client_id, rights, attachment, machine, input } = *client;
     let mut connection = Connection {
         shared,
         stream,
@@ -74,12 +76,14 @@ pub(crate) async fn serve(shared: &Shared, stream: &mut Transport, client: Admit
         taken: Vec::new(),
         gone: Load::default(),
         tally: Tally::default(),
+        reply_bytes: 0,
         moved_bytes: 0,
         unflushed: false,
         timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
     };
     let end = poll_fn(|cx| connection.poll(cx)).await;
-    connection.close(end).await;
+    // Boxed, as it would otherwise make every connection larger.
+    Box::pin(connection.close(end)).await;
 }
 
 struct Connection<'a> {
@@ -102,6 +106,8 @@ struct Connection<'a> {
     /// What the client is done with and the core has not been told of.
     gone: Load,
     tally: Tally,
+    /// Answers among what waits to be written, at most.
+    reply_bytes: usize,
     /// Read and written in this poll.
     moved_bytes: usize,
     unflushed: bool,
@@ -184,28 +190,28 @@ impl Connection<'_> {
     fn round(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let now = now();
         let read = self.read(cx)?;
+        let unwritten = self.machine.output().len();
         self.decode(now)?;
         let shared = self.shared;
-        shared.with(|core| self.work(core, cx, now))?;
+        let worked = shared.with(|core| self.work(core, cx, now));
+        // Even if the connection ends now: what was accepted is not to come again.
         for (receipt, reason) in self.finished.drain(..) {
             self.machine.finish(receipt, reason);
         }
+        worked?;
+        self.reply_bytes += self.machine.output().len() - unwritten;
         self.send(now);
         let wrote = self.write(cx)?;
         Ok(read || wrote || self.gone != Load::default() || self.is_due(cx, now)?)
     }
 
     /// While a publish waits, the client is read on only so far: acknowledgements behind it may be what makes room.
-    fn reads(&mut self) -> bool {
-        !self.is_far_ahead() && self.machine.output().len() < OUTPUT_BYTES_MAX
-    }
-
     fn is_far_ahead(&self) -> bool {
         self.waits_since.is_some() && self.work_bytes >= self.shared.config.limits.read_ahead_bytes_max
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        if !self.reads() {
+        if self.is_far_ahead() || self.reply_bytes >= REPLY_BYTES_MAX {
             return Ok(false);
         }
         // On the stack, so that a connection that is idle keeps no buffer.
@@ -228,6 +234,7 @@ impl Connection<'_> {
 
     fn decode(&mut self, now: Instant) -> Result<(), End> {
         while !self.is_far_ahead()
+            && !matches!(self.work.back(), Some(Work::Disconnect(_)))
             && let Some(event) = self.machine.receive(&mut self.input, now).map_err(End::Violation)?
         {
             let work = match event {
@@ -278,7 +285,8 @@ impl Connection<'_> {
     /// What needs the lock.
     fn work(&mut self, core: &mut Core, cx: &mut Context<'_>, now: Instant) -> Result<(), End> {
         let at = self.attachment;
-        core.release(at, std::mem::take(&mut self.gone)).map_err(End::Dismissed)?;
+        core.release(at, self.gone).map_err(End::Dismissed)?;
+        self.gone = Load::default();
         self.tally.settle(&mut core.counters);
         while let Some(work) = self.work.front() {
             let size = work.size();
@@ -380,7 +388,12 @@ impl Connection<'_> {
         while !output.is_empty() {
             let mut slices = [IoSlice::new(&[]); 16];
             let count = output.chunks_vectored(&mut slices);
-            match Pin::new(&mut *self.stream).poll_write_vectored(cx, &slices[..count]) {
+            let stream = Pin::new(&mut *self.stream);
+            let written = match &slices[..count] {
+                [slice] => stream.poll_write(cx, slice),
+                slices => stream.poll_write_vectored(cx, slices),
+            };
+            match written {
                 Poll::Pending => break,
                 Poll::Ready(Err(error)) => return Err(End::Closed(error)),
                 Poll::Ready(Ok(0)) => return Err(End::Closed(io::ErrorKind::WriteZero.into())),
@@ -391,6 +404,9 @@ impl Connection<'_> {
                     wrote = true;
                 }
             }
+        }
+        if output.is_empty() {
+            self.reply_bytes = 0;
         }
         self.unflushed |= wrote;
         if self.unflushed {

@@ -233,7 +233,7 @@ impl Core {
         self.last_connection += 1;
         let session = &mut self.sessions[id];
         session.username = attach.username.clone();
-        session.connection = Some(Connection {
+        session.connect(Connection {
             number: self.last_connection,
             waker: attach.waker.clone(),
             woken: false,
@@ -294,7 +294,8 @@ impl Core {
         let will_at = session.will.as_ref().map(|will| after(will.delay));
         self.set_timer(id, will_at, expires_at);
         self.pass_on_shared(id, now);
-        self.tick(now);
+        // A will without a delay is due.
+        self.run_timers(now);
     }
 
     /// Ends a session that nobody is connected to.
@@ -328,8 +329,19 @@ impl Core {
         }
     }
 
-    /// Does what is due. The caller comes again at the time given, or when `waker` of [`Core::run_clock`] is called.
-    pub(crate) fn tick(&mut self, now: Instant) {
+    /// Does what is due and gives the time to come again; `waker` is called when that is sooner, or there is room for a
+    /// will that waits.
+    pub(crate) fn tick(&mut self, waker: &Waker, now: Instant) -> Option<Instant> {
+        self.clock.clone_from(waker);
+        self.run_timers(now);
+        for will in std::mem::take(&mut self.due_wills) {
+            self.try_will(will, now);
+        }
+        let wills = self.due_wills.iter().map(|will| will.give_up_at).min();
+        self.timers.first().map(|(at, _)| *at).into_iter().chain(wills).min()
+    }
+
+    fn run_timers(&mut self, now: Instant) {
         while let Some(&(at, id)) = self.timers.first()
             && at <= now
         {
@@ -345,17 +357,6 @@ impl Core {
                 self.publish_will(will, now);
             }
         }
-        for will in std::mem::take(&mut self.due_wills) {
-            self.try_will(will, now);
-        }
-    }
-
-    /// The same for a clock: gives the time to come again, and has `waker` called when that changes.
-    pub(crate) fn run_clock(&mut self, waker: &Waker, now: Instant) -> Option<Instant> {
-        self.clock.clone_from(waker);
-        self.tick(now);
-        let wills = self.due_wills.iter().map(|will| will.give_up_at).min();
-        self.timers.first().map(|(at, _)| *at).into_iter().chain(wills).min()
     }
 
     fn publish_will(&mut self, will: Will, now: Instant) {

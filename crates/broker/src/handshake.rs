@@ -35,9 +35,9 @@ pub(crate) async fn admit(
     stream: &mut Transport,
     peer: &Peer,
     address: SocketAddr,
-) -> Option<Admitted> {
+) -> Option<Box<Admitted>> {
     let refused = match connect(shared, stream, peer, address).await {
-        Ok(admitted) => return Some(admitted),
+        Ok(admitted) => return Some(Box::new(admitted)),
         Err(refused) => refused,
     };
     tracing::info!(%address, why = refused.why, "connection refused");

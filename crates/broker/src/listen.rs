@@ -129,8 +129,9 @@ impl Shared {
     }
 
     async fn serve(&self, mut stream: Transport, peer: Peer, address: SocketAddr) {
-        let admitted = self.closing.run_until_cancelled(admit(self, &mut stream, &peer, address)).await;
-        if let Some(Some(admitted)) = admitted {
+        // Boxed, as it would otherwise make every connection larger.
+        let admitted = Box::pin(admit(self, &mut stream, &peer, address));
+        if let Some(Some(admitted)) = self.closing.run_until_cancelled(admitted).await {
             connection::serve(self, &mut stream, admitted).await;
         }
     }
@@ -192,7 +193,7 @@ impl Door {
         let mut peer = Peer { address: address.ip(), certificate_name: None, foreign_page: false };
         let opened = self.shared.closing.run_until_cancelled(timeout(
             self.shared.config.limits.connect_wait_max,
-            self.open(stream, &mut peer),
+            Box::pin(self.open(stream, &mut peer)),
         ));
         let Some(opened) = opened.await else { return Ok(()) };
         let stream = opened??;

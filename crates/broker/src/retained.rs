@@ -3,12 +3,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use bytestring::ByteString;
+use tidegate_core::Properties;
+
 use crate::config::Limits;
-use crate::message::Publication;
+use crate::message::{Message, Publication};
 use crate::trie::Trie;
 
 /// How long a full store waits before it looks for expired messages again.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// From this size on a message is given memory of its own.
+const COMPACTED_BYTES_MIN: usize = 4000;
 
 /// The retained messages.
 #[derive(Debug, Default)]
@@ -39,7 +46,7 @@ impl Retained {
         }
         self.count += 1;
         self.bytes += publication.message.size();
-        if let Some(old) = self.messages.slot(topic).replace(publication.clone()) {
+        if let Some(old) = self.messages.slot(topic).replace(compact(publication)) {
             self.count -= 1;
             self.bytes -= old.message.size();
         }
@@ -91,10 +98,26 @@ impl Retained {
     }
 }
 
+/// The same message in memory of its own: as it came, a large one is a slice of a read buffer, which would stay for as
+/// long as the message does.
+fn compact(publication: &Arc<Publication>) -> Arc<Publication> {
+    let Publication { message, publisher, received_at } = &**publication;
+    if message.size() < COMPACTED_BYTES_MIN {
+        return publication.clone();
+    }
+    let properties = Bytes::copy_from_slice(message.properties.as_bytes());
+    let message = Message {
+        topic: ByteString::from(&*message.topic),
+        payload: Bytes::copy_from_slice(&message.payload),
+        properties: Properties::parse(properties).expect("it is a copy of what was parsed"),
+        ..*message
+    };
+    Arc::new(Publication { message, publisher: *publisher, received_at: *received_at })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Message;
 
     fn message(topic: &str, payload: &str, expiry_interval: Option<u32>, now: Instant) -> Arc<Publication> {
         let message = Message { expiry_interval, retain: true, ..Message::new(topic, payload.to_owned()) };
@@ -142,5 +165,19 @@ mod tests {
         assert!(retained.put(&message("c", "3", None, later), &limits, later));
         assert_eq!(payloads(&retained, "#", later), ["22", "3"]);
         assert_eq!((retained.count(), retained.bytes()), (2, 5));
+    }
+
+    #[test]
+    fn a_large_message_does_not_keep_the_buffer_it_came_in() {
+        let (limits, t0) = (Limits::default(), Instant::now());
+        let mut retained = Retained::default();
+        for (topic, size, shared) in [("small", 100, true), ("large", 10_000, false)] {
+            let came = message(topic, &"x".repeat(size), None, t0);
+            assert!(retained.put(&came, &limits, t0));
+            retained.select(topic, t0, |kept| {
+                assert_eq!(kept.message, came.message);
+                assert_eq!(kept.message.payload.as_ptr() == came.message.payload.as_ptr(), shared);
+            });
+        }
     }
 }

@@ -12,7 +12,8 @@ pub(crate) struct Trie<V> {
 
 #[derive(Debug)]
 struct Node<V> {
-    children: HashMap<Box<str>, Node<V>>,
+    // Boxed, as a map has room for more than there is, and most nodes have one child.
+    children: HashMap<Box<str>, Box<Node<V>>>,
     /// The child for the level `+`.
     any: Option<Box<Node<V>>>,
     /// The value of the filter that goes on with `#` from here.

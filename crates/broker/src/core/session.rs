@@ -20,6 +20,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// An empty queue gives its memory back from this capacity on.
 const QUEUE_CAPACITY_KEPT_MAX: usize = 1024;
 
+/// What a message takes beside its own bytes, on the wire and in memory, about.
+const COPY_BYTES: usize = 32;
+
 /// One copy of a message, for one session.
 #[derive(Clone, Debug)]
 pub(crate) struct Queued {
@@ -166,6 +169,12 @@ impl Session {
         self.connection.is_some()
     }
 
+    /// Its client comes.
+    pub(super) fn connect(&mut self, connection: Connection) {
+        self.connection = Some(connection);
+        self.stalled = false;
+    }
+
     /// Whether a full queue can be expected to have room soon.
     pub(super) fn drains(&self) -> bool {
         self.is_connected() && !self.stalled
@@ -270,7 +279,7 @@ impl Session {
                 dropped.expired += 1;
                 continue;
             }
-            bytes = bytes.saturating_sub(copy.publication.message.size().max(1));
+            bytes = bytes.saturating_sub(copy.publication.message.size() + COPY_BYTES);
             room -= usize::from(copy.qos > QoS::AtMostOnce);
             out.push(copy);
         }

@@ -71,7 +71,8 @@ impl World {
 
     fn advance(&mut self, duration: Duration) {
         self.now += duration;
-        self.core.tick(self.now);
+        let clock = self.core.clock.clone();
+        self.core.tick(&clock, self.now);
         self.wake();
     }
 

@@ -118,6 +118,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TestClient<S> {
         }
     }
 
+    /// Reads a little, and looks at it later.
+    pub(crate) async fn sip(&mut self) {
+        let mut some = [0; 4096];
+        let count = self.stream.read(&mut some).await.unwrap();
+        self.input.extend_from_slice(&some[..count]);
+    }
+
     /// The next packet that is not a PUBLISH.
     pub(crate) async fn answer(&mut self) -> Packet {
         loop {

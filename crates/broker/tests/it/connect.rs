@@ -124,6 +124,48 @@ async fn a_silent_client_is_dropped_after_one_and_a_half_keep_alives_and_its_wil
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_reads_slowly_and_says_that_it_lives_stays() {
+    let broker = Broker::new(BrokerConfig::default());
+    let mut client =
+        TestClient::connect_with(&broker, Connect { keep_alive: 10, ..Connect::new(V5, "a") }).await;
+    client.subscribe("t", Q0).await;
+    let mut publisher = TestClient::connect(&broker, "publisher").await;
+    publisher.say("t", &"x".repeat(300_000), Q0).await;
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        client.send(Packet::PingReq).await;
+        client.sip().await;
+    }
+    assert_eq!(client.next().await.payload.len(), 300_000);
+    assert_eq!(client.answer().await, Packet::PingResp);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_no_answers_is_read_no_further() {
+    let broker = Broker::new(BrokerConfig::default());
+    let mut client =
+        TestClient::connect_with(&broker, Connect { keep_alive: 10, ..Connect::new(V5, "a") }).await;
+    let pings = [0xc0, 0].repeat(100_000);
+    let stopped = tokio::time::timeout(Duration::from_secs(5), client.send_bytes(&pings)).await;
+    assert!(stopped.is_err());
+    assert_eq!(broker.stats().connections, 1);
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    assert_eq!(broker.stats().connections, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_counts_after_a_disconnect() {
+    let broker = Broker::new(BrokerConfig::default());
+    let mut watcher = TestClient::connect(&broker, "watcher").await;
+    watcher.subscribe("will", Q1).await;
+    let will = Some(will("will", "gone", 0));
+    let mut client = TestClient::connect_with(&broker, Connect { will, ..Connect::new(V5, "a") }).await;
+    client.send_bytes(&[0xe0, 0, 0xff, 0xff, 0xff]).await;
+    assert_eq!(client.dismissed().await, None);
+    assert_eq!(watcher.all().await, []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_comes_with_the_same_name_takes_the_session_over() {
     let broker = Broker::new(BrokerConfig::default());
     let mut first = TestClient::connect_with(&broker, resume(V5, "a")).await;

@@ -168,11 +168,11 @@ fn a_will_waits_for_room_and_is_counted_if_there_is_none() {
         die(&mut world);
     }
     let clock = Arc::new(Calls::default());
-    let give_up_at = world.core.run_clock(&clock.clone().into(), world.now).unwrap();
+    let give_up_at = world.core.tick(&clock.clone().into(), world.now).unwrap();
     assert_eq!(give_up_at, world.now + Limits::default().publish_wait_max);
     assert_eq!(world.receive(&mut client), ["gone"]);
     assert_eq!(clock.take(), 1, "the clock tries again when there is room");
-    assert_eq!(world.core.run_clock(&clock.clone().into(), world.now), None);
+    assert_eq!(world.core.tick(&clock.clone().into(), world.now), None);
     die(&mut world);
     world.advance(Limits::default().publish_wait_max);
     assert_eq!(world.receive(&mut client), ["gone"]);

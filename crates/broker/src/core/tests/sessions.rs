@@ -188,7 +188,7 @@ fn the_clock_is_called_when_something_is_due_sooner() {
     let mut world = World::new(Limits::default());
     let clock = Arc::new(Calls::default());
     let next = |world: &mut World, clock: &Arc<Calls>| {
-        world.core.run_clock(&clock.clone().into(), world.now).map(|at| at - world.now)
+        world.core.tick(&clock.clone().into(), world.now).map(|at| at - world.now)
     };
     assert_eq!(next(&mut world, &clock), None);
     for (client_id, expiry_interval, called, due) in [("a", 60, 1, 60), ("b", 90, 0, 60), ("c", 30, 1, 30)] {
