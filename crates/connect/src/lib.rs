@@ -1,14 +1,14 @@
 //! Opens the source and the sink of a data flow: endpoints in, connections out.
 //!
 //! Knows endpoints and their settings, but no data flow: what a record goes through in between, when it is tried again
-//! and what becomes of a rejected one are somebody else's. MQTT endpoints run in this version; for the other types there
-//! is a clear error.
+//! and what becomes of a rejected one are somebody else's. MQTT endpoints are opened here, Kafka endpoints in
+//! `tidegate-connect-kafka`; for the other types there is a clear error.
 
 mod context;
 mod dial;
 mod failure;
 mod mqtt;
-mod properties;
+pub mod properties;
 
 use tidegate_core::{Sink, Source, SourceError, Trouble};
 use tidegate_model::endpoint::{Endpoint, Settings};

@@ -9,7 +9,7 @@ use tidegate_model::plan::HeaderAction;
 
 /// What an endpoint and a data flow want done to the properties of outgoing messages.
 #[derive(Clone, Debug)]
-pub(crate) struct PropertyRules {
+pub struct PropertyRules {
     /// `destinationSettings.headers`.
     pub headers: Vec<HeaderAction>,
     /// `cloudEventAttributes`.
@@ -19,7 +19,7 @@ pub(crate) struct PropertyRules {
 }
 
 /// The attributes every CloudEvent has (CloudEvents 1.0, "Required Attributes").
-const REQUIRED: [&str; 4] = ["specversion", "type", "source", "id"];
+pub const REQUIRED: [&str; 4] = ["specversion", "type", "source", "id"];
 
 /// The type AIO gives events it makes.
 const EVENT_TYPE: &str = "ms.aio-dataflow.telemetry";
@@ -31,7 +31,7 @@ impl PropertyRules {
     ///
     /// # Errors
     /// A sentence, when a header does not fit an MQTT user property.
-    pub(crate) fn apply(&self, record: &Record, topic: &str) -> Result<Properties, String> {
+    pub fn apply(&self, record: &Record, topic: &str) -> Result<Properties, String> {
         let given = &record.properties;
         let untouched = self.headers.is_empty()
             && self.cloud_events == CloudEventAttributes::Propagate

@@ -3,7 +3,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tidegate_connect::{Context, Credentials, FlowIdentity, LocalBroker, Tokens};
 use tidegate_core::{Sink, Source, SourceError, Trouble};
+#[cfg(feature = "kafka")]
+use tidegate_model::endpoint::Settings;
 use tidegate_model::plan::Plan;
+#[cfg(feature = "kafka")]
+use tidegate_model::plan::{DataDestination, DataSources, DestinationSpec};
 use tidegate_runtime::{Connectors, DatasetState, DeadLetter};
 use tokio::sync::watch;
 
@@ -41,7 +45,16 @@ impl Connections {
 #[async_trait]
 impl Connectors for Connections {
     async fn open_source(&self, plan: &Plan, instance: u32) -> Result<Box<dyn Source>, SourceError> {
-        tidegate_connect::open_source(&plan.source, &self.context(plan, instance)).await
+        let context = self.context(plan, instance);
+        #[cfg(feature = "kafka")]
+        if let (Settings::Kafka(kafka), DataSources::Kafka { topics, consumer_group_id }) =
+            (&plan.source.endpoint.settings, &plan.source.data_sources)
+        {
+            let endpoint = &plan.source.endpoint;
+            return tidegate_connect_kafka::open_source(endpoint, kafka, topics, consumer_group_id, &context)
+                .await;
+        }
+        tidegate_connect::open_source(&plan.source, &context).await
     }
 
     fn watch_dataset(&self, key: &str) -> watch::Receiver<DatasetState> {
@@ -56,6 +69,14 @@ impl Connectors for Connections {
     }
 
     async fn open_sink(&self, plan: &Plan, instance: u32) -> Result<Arc<dyn Sink>, Trouble> {
-        tidegate_connect::open_sink(&plan.destination, &self.context(plan, instance)).await.map(Arc::from)
+        let context = self.context(plan, instance);
+        #[cfg(feature = "kafka")]
+        if let (Settings::Kafka(kafka), DataDestination::Name(topic)) =
+            (&plan.destination.endpoint.settings, &plan.destination.data_destination)
+        {
+            let DestinationSpec { endpoint, headers, .. } = &plan.destination;
+            return Ok(tidegate_connect_kafka::open_sink(endpoint, kafka, topic, headers, &context).into());
+        }
+        tidegate_connect::open_sink(&plan.destination, &context).await.map(Arc::from)
     }
 }

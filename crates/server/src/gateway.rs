@@ -94,13 +94,17 @@ impl Idle {
 
 /// What of a plan this version can't run. A flow never runs in part.
 fn cannot_run(plan: &Plan) -> Option<String> {
-    let is_mqtt = |settings: &Settings| matches!(settings, Settings::Mqtt(_));
-    if !is_mqtt(&plan.source.endpoint.settings) {
+    let runs = |settings: &Settings| match settings {
+        Settings::Mqtt(_) => true,
+        Settings::Kafka(_) => cfg!(feature = "kafka"),
+        _ => false,
+    };
+    if !runs(&plan.source.endpoint.settings) {
         Some(format!(
             "a source of type {} does not run in this version",
             plan.source.endpoint.settings.endpoint_type().as_str()
         ))
-    } else if !is_mqtt(&plan.destination.endpoint.settings) {
+    } else if !runs(&plan.destination.endpoint.settings) {
         let r#type = plan.destination.endpoint.settings.endpoint_type().as_str();
         Some(format!("a destination of type {type} does not run in this version"))
     } else {

@@ -1,12 +1,14 @@
-//! Helpers for tests that need real peers: a mosquitto broker, certificates, free ports, a scripted MQTT server.
+//! Helpers for tests that need real peers: a mosquitto broker, an Apache Kafka, certificates, free ports, a scripted MQTT server.
 //!
 //! Everything panics with a sentence when it can't do its work: a test can't go on then. Never linked into the product.
 
 mod certificates;
+mod kafka;
 mod mosquitto;
 mod peer;
 
 pub use certificates::{Authority, Identity, Validity};
+pub use kafka::{Kafka, KafkaOptions};
 pub use mosquitto::{Mosquitto, MosquittoOptions};
 pub use peer::{PeerConnection, ScriptedPeer};
 
