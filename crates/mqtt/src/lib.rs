@@ -15,9 +15,10 @@ mod packet;
 mod reason;
 pub mod server;
 pub mod topic;
+mod violation;
 mod wire;
 
-pub use decode::{Decoder, Violation};
+pub use decode::Decoder;
 pub use encode::{
     EncodeError, PACKET_BYTES_MAX, PublishParts, encode, encode_ack, encode_publish, encode_publish_head,
 };
@@ -28,3 +29,4 @@ pub use packet::{
     RetainHandling, SubAck, Subscribe, Subscription, UnsubAck, Unsubscribe, UserProperties, Version, Will,
 };
 pub use reason::ReasonCode;
+pub use violation::Violation;

@@ -7,10 +7,11 @@ use std::time::Instant;
 use bytes::BufMut;
 use bytestring::ByteString;
 
-use crate::decode::{Decoder, Violation, protocol};
+use crate::decode::Decoder;
 use crate::flow::{Arrival, Mismatch, PubRecOutcome, Receipt, ReceiveMaximumExceeded, Resend, Session};
 use crate::output::Output;
 use crate::packet::*;
+use crate::violation::{Violation, protocol};
 use crate::{EncodeError, PublishParts, ReasonCode, encode, encode_ack, topic};
 
 /// A message to publish, as its owner keeps it until it is answered. The machine asks for its parts when it sends it,
@@ -35,8 +36,8 @@ pub enum Sent<M> {
     Refused(M, ReasonCode),
 }
 
-/// A message of QoS 1 or 2 that is done with, and the peer's reason; [`ReasonCode::PacketTooLarge`] if it could not be
-/// sent again on a new connection because the peer now takes smaller packets only.
+/// A message of QoS 1 or 2 that is done with, and the peer's reason; or ours, if it could not be sent again on a new
+/// connection because the peer now takes smaller packets only ([`ReasonCode::PacketTooLarge`]) or the like.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Delivered<M> {
     /// The message.
@@ -67,8 +68,13 @@ pub(crate) struct Terms {
     pub(crate) peer_takes_retained: bool,
 }
 
-/// The receipt of a message; none if it is of QoS 0.
-pub(crate) type Owed = Option<Receipt>;
+/// What a PUBLISH turned out to be.
+pub(crate) enum Arrived {
+    /// A message for the caller, with a receipt unless it is of QoS 0.
+    Message(Option<Receipt>),
+    /// A message the caller has had.
+    Repeat,
+}
 
 impl From<Mismatch> for Violation {
     fn from(_: Mismatch) -> Self {
@@ -91,7 +97,7 @@ pub(crate) struct Link<M> {
     /// Alias to topic, of what the peer sends. Aliases belong to the connection (MQTT v5 section 3.3.2.3.4).
     aliases: HashMap<NonZeroU16, ByteString>,
     /// Could not be sent again.
-    given_up: VecDeque<M>,
+    given_up: VecDeque<Delivered<M>>,
 }
 
 impl<M: Outgoing> Link<M> {
@@ -136,8 +142,9 @@ impl<M: Outgoing> Link<M> {
                 Resend::PubRel(id) => self.writer.ack(PacketType::PubRel, id, ReasonCode::Success),
                 Resend::Publish(id, message) => {
                     let parts = PublishParts { dup: true, packet_id: Some(id), ..message.parts(now) };
-                    if self.writer.publish(parts).is_err() {
-                        self.given_up.extend(self.session.outbound.give_up(id));
+                    if let Err(reason) = self.writer.publish(parts) {
+                        let message = self.session.outbound.give_up(id);
+                        self.given_up.extend(message.map(|message| Delivered { message, reason }));
                     }
                 }
             }
@@ -146,11 +153,11 @@ impl<M: Outgoing> Link<M> {
 
     /// What is done with although the peer has not answered.
     pub(crate) fn next_given_up(&mut self) -> Option<Delivered<M>> {
-        self.given_up.pop_front().map(|message| Delivered { message, reason: ReasonCode::PacketTooLarge })
+        self.given_up.pop_front()
     }
 
-    /// A PUBLISH arrived, and gets its topic in place of an alias. `None` for a repeat, which is not for the caller.
-    pub(crate) fn publish_arrived(&mut self, publish: &mut Publish) -> Result<Option<Owed>, Violation> {
+    /// A PUBLISH arrived, and gets its topic in place of an alias.
+    pub(crate) fn publish_arrived(&mut self, publish: &mut Publish) -> Result<Arrived, Violation> {
         if let Some(alias) = publish.topic_alias.take() {
             if alias.get() > self.writer.terms.topic_alias_max {
                 let reason = ReasonCode::TopicAliasInvalid;
@@ -163,17 +170,19 @@ impl<M: Outgoing> Link<M> {
                 self.aliases.insert(alias, ByteString::from(&*publish.topic));
             }
         }
-        let Some(id) = publish.packet_id else { return Ok(Some(None)) };
-        if publish.qos != QoS::ExactlyOnce {
-            return Ok(Some(Some(self.session.inbound.at_least_once(id)?)));
-        }
-        match self.session.inbound.exactly_once(id)? {
-            Arrival::New(receipt) => Ok(Some(Some(receipt))),
-            Arrival::Repeat => {
-                self.acknowledge();
-                Ok(None)
-            }
-        }
+        let inbound = &mut self.session.inbound;
+        let receipt = match (publish.packet_id, publish.qos) {
+            (Some(id), QoS::AtLeastOnce) => Some(inbound.at_least_once(id)?),
+            (Some(id), QoS::ExactlyOnce) => match inbound.exactly_once(id)? {
+                Arrival::New(receipt) => Some(receipt),
+                Arrival::Repeat => {
+                    self.acknowledge();
+                    return Ok(Arrived::Repeat);
+                }
+            },
+            _ => None,
+        };
+        Ok(Arrived::Message(receipt))
     }
 
     /// The application is done with a message.

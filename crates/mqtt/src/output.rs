@@ -11,7 +11,8 @@ use crate::{EncodeError, PublishParts, Version, encode_publish, encode_publish_h
 const SHARED_PAYLOAD_BYTES_MIN: usize = 8192;
 
 /// Encoded packets in the order they are to go out. A [`Buf`] of several chunks: small packets stand together in one,
-/// a large payload is one of its own and is shared, not copied. Write it with vectored writes.
+/// a large payload is one of its own and is shared, not copied. Write it with vectored writes. Whatever a peer sends is
+/// answered in here, so read no more from a peer that does not take its answers.
 #[derive(Debug, Default)]
 pub struct Output {
     /// In front of `tail`; none of them empty.

@@ -12,7 +12,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 pub use connection::{Connection, Event};
 pub use handshake::{Accepted, Handshake, HandshakeEvent};
 
-use crate::decode::Violation;
+use crate::violation::Violation;
 use crate::{QoS, ReasonCode};
 
 /// What the server offers every client.

@@ -1,3 +1,5 @@
+//! The connection to a server after its CONNACK.
+
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
@@ -5,10 +7,10 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use bytestring::ByteString;
 
-use crate::decode::{Violation, protocol};
 use crate::flow::{Receipt, Session};
-use crate::link::{Delivered, Link, Outgoing, Sent, check_auth};
+use crate::link::{Arrived, Delivered, Link, Outgoing, Sent, check_auth};
 use crate::packet::*;
+use crate::violation::{Violation, protocol};
 use crate::{EncodeError, Output, ReasonCode, topic};
 
 /// A connection after its CONNACK. `M` is what the caller keeps of a message it publishes.
@@ -110,9 +112,10 @@ impl<M: Outgoing> Connection<M> {
     fn arrived(&mut self, packet: Packet, now: Instant) -> Result<Option<Event<M>>, Violation> {
         let link = &mut self.link;
         Ok(match packet {
-            Packet::Publish(mut publish) => {
-                link.publish_arrived(&mut publish)?.map(|receipt| Event::Publish(publish, receipt))
-            }
+            Packet::Publish(mut publish) => match link.publish_arrived(&mut publish)? {
+                Arrived::Message(receipt) => Some(Event::Publish(publish, receipt)),
+                Arrived::Repeat => None,
+            },
             Packet::PubAck(ack) => link.puback_arrived(&ack, now)?.map(Event::Delivered),
             Packet::PubRec(ack) => link.pubrec_arrived(&ack, now)?.map(Event::Delivered),
             Packet::PubComp(ack) => link.pubcomp_arrived(&ack, now)?.map(Event::Delivered),

@@ -1,13 +1,16 @@
+//! The connection to a server up to its CONNACK.
+
 use std::num::NonZeroU16;
 use std::time::Instant;
 
 use bytes::BytesMut;
 
 use super::connection::{Connection, Offered};
-use crate::decode::{Decoder, Violation, protocol};
+use crate::decode::Decoder;
 use crate::flow::{Session, Unfinished};
 use crate::link::{Link, Outgoing, Terms, check_auth};
 use crate::packet::*;
+use crate::violation::{Violation, protocol};
 use crate::{EncodeError, Output, PACKET_BYTES_MAX, ReasonCode, encode};
 
 /// How to connect.

@@ -1,9 +1,10 @@
+//! What was received and is not answered.
+
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU16;
 
-use crate::{PacketId, PacketType, ReasonCode};
-
 use super::Mismatch;
+use crate::{PacketId, PacketType, ReasonCode};
 
 /// The receiving half: tells a QoS 2 repeat from a new message, keeps the peer to our Receive Maximum, and lets
 /// acknowledgements out in the order in which the messages came, whatever the order in which the application is done

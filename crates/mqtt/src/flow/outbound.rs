@@ -1,3 +1,5 @@
+//! What was sent and is not answered.
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::num::NonZeroU16;

@@ -1,3 +1,5 @@
+//! A client's connection after its CONNACK.
+
 use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
@@ -6,10 +8,10 @@ use bytestring::ByteString;
 
 use super::Limits;
 use super::handshake::Accepted;
-use crate::decode::{Violation, protocol};
 use crate::flow::{Receipt, Session};
-use crate::link::{Delivered, Link, Outgoing, Sent, Terms, check_auth};
+use crate::link::{Arrived, Delivered, Link, Outgoing, Sent, Terms, check_auth};
 use crate::packet::*;
+use crate::violation::{Violation, protocol};
 use crate::{EncodeError, Output, ReasonCode, topic};
 
 /// A connection after its CONNACK. `M` is what the broker keeps of a message it sends.
@@ -113,7 +115,10 @@ impl<M: Outgoing> Connection<M> {
                 if !publish.subscription_ids.is_empty() {
                     return Err(protocol("a client publishes without Subscription Identifiers"));
                 }
-                link.publish_arrived(&mut publish)?.map(|receipt| Event::Publish(publish, receipt))
+                match link.publish_arrived(&mut publish)? {
+                    Arrived::Message(receipt) => Some(Event::Publish(publish, receipt)),
+                    Arrived::Repeat => None,
+                }
             }
             Packet::PubAck(ack) => link.puback_arrived(&ack, now)?.map(Event::Delivered),
             Packet::PubRec(ack) => link.pubrec_arrived(&ack, now)?.map(Event::Delivered),

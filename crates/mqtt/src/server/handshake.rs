@@ -1,3 +1,5 @@
+//! A client's connection up to its CONNACK. Decides nothing: who may come in is the caller's to say.
+
 use std::num::NonZeroU16;
 use std::time::Instant;
 
@@ -6,10 +8,11 @@ use bytestring::ByteString;
 use tidegate_core::Secret;
 
 use super::{Connection, Limits};
-use crate::decode::{Decoder, Violation, protocol};
+use crate::decode::Decoder;
 use crate::flow::Session;
 use crate::link::{Outgoing, check_auth, encode_within};
 use crate::packet::*;
+use crate::violation::{Violation, protocol};
 use crate::{EncodeError, Output, PACKET_BYTES_MAX, ReasonCode};
 
 /// A connection up to its CONNACK.
