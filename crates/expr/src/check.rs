@@ -45,6 +45,7 @@ pub fn compile(text: &str, env: Env) -> Result<(Program, Vec<Warning>), Vec<Synt
     let (root, mut warnings) = parse_expression(text)?;
     let mut check = Check {
         env,
+        inputs: &[],
         errors: Vec::new(),
         warnings: Vec::new(),
         used: vec![false; env.inputs],
@@ -75,15 +76,30 @@ pub fn compile(text: &str, env: Env) -> Result<(Program, Vec<Warning>), Vec<Synt
     }
 }
 
-struct Check {
+/// What a formula can be worth when its inputs can be these.
+pub(crate) fn types_of(program: &Program, inputs: &[Types]) -> Types {
+    types_of_part(&program.root, inputs)
+}
+
+/// The same of a part of a formula.
+pub(crate) fn types_of_part(expr: &Expr, inputs: &[Types]) -> Types {
+    // what it complains about was complained about, or has no value
+    let env = Env { inputs: inputs.len(), host: Host::Graph, role: Role::Map };
+    let (errors, warnings, patterns) = Default::default();
+    Check { env, inputs, errors, warnings, used: vec![false; inputs.len()], patterns }.types(expr)
+}
+
+struct Check<'a> {
     env: Env,
+    /// What the inputs can be, as far as it is known.
+    inputs: &'a [Types],
     errors: Vec<SyntaxError>,
     warnings: Vec<Warning>,
     used: Vec<bool>,
     patterns: Vec<(String, Regex)>,
 }
 
-impl Check {
+impl Check<'_> {
     /// What the expression can be, having complained about what is wrong in it.
     fn types(&mut self, expr: &Expr) -> Types {
         match &expr.kind {
@@ -99,7 +115,7 @@ impl Check {
                     Some(used) => *used = true,
                     None => self.no_such_input(*index, expr.range.clone()),
                 }
-                Types::ANY
+                self.inputs.get(*index).copied().unwrap_or(Types::ANY)
             }
             ExprKind::Unary(UnaryOp::Not, operand) => self.expect(operand, Types::BOOL, "`!`"),
             ExprKind::Unary(UnaryOp::Negate, operand) => self.expect(operand, Types::NUMBER, "`-`"),

@@ -3,10 +3,11 @@
 use std::fmt;
 
 /// A set of kinds of value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Types(u8);
 
 impl Types {
+    pub(crate) const NONE: Types = Types(0);
     pub(crate) const EMPTY: Types = Types(1);
     pub(crate) const BOOL: Types = Types(2);
     pub(crate) const INT: Types = Types(4);
@@ -24,6 +25,10 @@ impl Types {
 
     pub(crate) fn and(self, other: Types) -> Types {
         Types(self.0 & other.0)
+    }
+
+    pub(crate) fn without(self, other: Types) -> Types {
+        Types(self.0 & !other.0)
     }
 
     /// Whether the two have a kind in common.

@@ -42,7 +42,7 @@ fn object_of(value: impl Strategy<Value = Json<'static>>) -> impl Strategy<Value
     })
 }
 
-fn message() -> impl Strategy<Value = String> {
+pub(crate) fn message() -> impl Strategy<Value = String> {
     object_of(json()).prop_map(|json| json.to_string())
 }
 
@@ -61,7 +61,7 @@ fn output() -> impl Strategy<Value = String> {
     prop::sample::select(OUTPUTS).prop_map(String::from)
 }
 
-fn rules() -> impl Strategy<Value = Rules> {
+pub(crate) fn rules() -> impl Strategy<Value = Rules> {
     let inputs = || prop::collection::vec(path(), 0..3);
     let map = (inputs(), output(), prop::option::of(formula()))
         .prop_map(|(inputs, output, expression)| MapRule { inputs, output, expression, description: None });
@@ -80,7 +80,7 @@ fn rules() -> impl Strategy<Value = Rules> {
 }
 
 /// Leaves out the rules that do not compile.
-fn compiled(mut rules: Rules, semantics: Semantics) -> (Transform, Vec<tidegate_expr::Finding>) {
+pub(crate) fn compiled(mut rules: Rules, semantics: Semantics) -> (Transform, Vec<tidegate_expr::Finding>) {
     loop {
         match Transform::compile(rules.clone(), semantics) {
             Ok(compiled) => return compiled,

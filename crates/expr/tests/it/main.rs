@@ -8,6 +8,7 @@ mod fuzz;
 mod laws;
 mod oracle;
 mod paths;
+mod shapes;
 mod spec_filters;
 mod spec_maps;
 mod spec_values;
