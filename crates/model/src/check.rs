@@ -21,6 +21,7 @@ use crate::node::Text;
 use crate::plan::{DataDestination, DataSources, DestinationSpec, Plan, SourceSpec};
 use crate::problems::{Problems, error, note, warning};
 use crate::profile::Profile;
+use crate::proof;
 use crate::schema::{Schema, SchemaFormat};
 use crate::topic::{TopicFilter, TopicTemplate};
 use crate::transform::{SerializationFormat, Transform, TransformDraft};
@@ -138,14 +139,16 @@ impl Linker<'_> {
             let message = "only the local broker can be asked for persistence, and the source is another";
             self.problems.push(warning(codes::NO_EFFECT, at, message));
         }
-        if let Some(source) = &source {
-            self.schema(source.schema.as_ref(), Some(SchemaFormat::JsonSchema));
-        }
+        let source_ref = source.as_ref().and_then(|s| s.schema.as_ref());
+        let source_schema = self.schema(source_ref, Some(SchemaFormat::JsonSchema));
+        let source_schema = source_ref
+            .zip(source_schema.as_deref())
+            .map(|(reference, schema)| proof::Source { reference, schema });
         let data_sources = (source.as_ref().zip(from.as_ref()))
             .and_then(|(draft, from)| self.data_sources(draft, from, profile.as_ref()));
         let data_destination =
             (destination.as_ref().zip(to.as_ref())).and_then(|(draft, to)| self.data_destination(draft, to));
-        self.output(transform.as_ref(), to.as_ref());
+        self.output(transform.as_ref(), to.as_ref(), source_schema);
         let clean = valid && self.problems.errors() == before;
         let transform_that_does = transform.and_then(|t| t.transform).filter(Transform::does_something);
         let outline = || {
@@ -391,7 +394,12 @@ impl Linker<'_> {
     }
 
     /// Format and schema of what comes out, and whether the destination takes it.
-    fn output(&mut self, draft: Option<&TransformDraft>, to: Option<&Found<Endpoint>>) {
+    fn output(
+        &mut self,
+        draft: Option<&TransformDraft>,
+        to: Option<&Found<Endpoint>>,
+        source: Option<proof::Source<'_>>,
+    ) {
         let format = draft.map_or(SerializationFormat::Json, |d| d.format.value);
         if let Some(draft) = draft {
             for schema in &draft.dataset_schemas {
@@ -401,6 +409,9 @@ impl Linker<'_> {
             let wanted = (format != SerializationFormat::Json).then_some(SchemaFormat::Delta);
             if let Some(schema) = self.schema(draft.schema.as_ref(), wanted).filter(|_| wanted.is_some()) {
                 columns::check(draft, &schema, self.problems);
+                if let Some(source) = source {
+                    proof::check(draft, &schema, source, self.problems);
+                }
             }
         }
         let Some(to) = to else { return };

@@ -114,6 +114,10 @@ codes! {
     DESTINATION_NOT_RUN_YET "TG0414" "destination not run yet";
     SERVICE_LIMIT "TG0415" "setting the service refuses";
     MAP_AND_SCHEMA "TG0416" "map and schema disagree";
+    COLUMN_LEFT_EMPTY "TG0417" "column that may be left empty";
+    NO_CONVERSION "TG0418" "value the column can't take";
+    LOSSY_CONVERSION "TG0419" "value the column changes";
+    NO_COLUMN "TG0420" "field without a column";
 
     /// Schemas, Secrets and the local broker
     BAD_SCHEMA "TG0501" "malformed schema";

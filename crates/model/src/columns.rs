@@ -5,20 +5,23 @@ use tidegate_expr::{Fields, Host, Output, Segment, parse_output};
 use tidegate_core::Span;
 
 use crate::codes;
+use crate::node::Text;
 use crate::problems::{Problems, warning};
 use crate::schema::{DeltaField, DeltaType, Schema, SchemaDocument};
 use crate::transform::TransformDraft;
 
-struct Leaf<'a> {
-    path: Vec<&'a str>,
-    nullable: bool,
+/// A column that holds values.
+pub(crate) struct Leaf<'a> {
+    pub(crate) path: Vec<&'a str>,
+    pub(crate) data_type: &'a DeltaType,
+    /// Whether it may be null, or something around it.
+    pub(crate) nullable: bool,
 }
 
 /// Warns of columns that must not be null and are never written, and of what is written to no column.
 pub(crate) fn check(draft: &TransformDraft, schema: &Schema, problems: &mut Problems) {
     let SchemaDocument::Delta(fields) = &schema.document else { return };
-    let mut leaves = Vec::new();
-    collect(fields, &mut Vec::new(), true, &mut leaves);
+    let leaves = leaves(fields);
     let at = draft.schema.as_ref().map_or(draft.at, |s| s.span());
     if draft.outputs.is_empty() {
         let problem = warning(codes::MAP_AND_SCHEMA, at, "without a map no column is filled");
@@ -26,12 +29,8 @@ pub(crate) fn check(draft: &TransformDraft, schema: &Schema, problems: &mut Prob
             .push(problem.help("add a `map`; `*` to `*` fills the columns called as the message's fields"));
         return;
     }
-    let outputs: Vec<(Fields, Span)> = (draft.outputs.iter())
-        .filter_map(|text| match parse_output(text.as_str(), Host::Dataflow) {
-            Ok((Output::Field(fields), _)) => Some((fields, text.span())),
-            _ => None,
-        })
-        .collect();
+    let outputs: Vec<(Fields, Span)> =
+        draft.outputs.iter().filter_map(|text| Some((fields_of(text)?, text.span()))).collect();
     for (output, at) in &outputs {
         if leaves.iter().any(|leaf| writes(output, &leaf.path)) {
             continue;
@@ -54,7 +53,13 @@ pub(crate) fn check(draft: &TransformDraft, schema: &Schema, problems: &mut Prob
     }
 }
 
-/// The columns that hold values, each with its path. One inside a nullable struct may be missing with it.
+/// The columns that hold values. One inside a nullable struct may be missing with it.
+pub(crate) fn leaves(fields: &[DeltaField]) -> Vec<Leaf<'_>> {
+    let mut leaves = Vec::new();
+    collect(fields, &mut Vec::new(), true, &mut leaves);
+    leaves
+}
+
 fn collect<'a>(
     fields: &'a [DeltaField],
     path: &mut Vec<&'a str>,
@@ -66,9 +71,27 @@ fn collect<'a>(
         let required = required && !field.nullable;
         match &field.data_type {
             DeltaType::Struct(fields) => collect(fields, path, required, leaves),
-            _ => leaves.push(Leaf { path: path.clone(), nullable: !required }),
+            data_type => leaves.push(Leaf { path: path.clone(), data_type, nullable: !required }),
         }
         path.pop();
+    }
+}
+
+/// Whether there is a `*` in an output.
+pub(crate) fn has_wildcard(output: &Text) -> bool {
+    fields_of(output).is_some_and(|fields| fields.wildcard().is_some())
+}
+
+/// Whether an output may be this path.
+pub(crate) fn may_write(output: &Text, path: &[&str]) -> bool {
+    fields_of(output).is_some_and(|fields| writes(&fields, path))
+}
+
+/// The field of the payload that an output names.
+fn fields_of(output: &Text) -> Option<Fields> {
+    match parse_output(output.as_str(), Host::Dataflow) {
+        Ok((Output::Field(fields), _)) => Some(fields),
+        _ => None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Schemas of messages: tidegate's `Schema` resource, and the two kinds of document it holds.
 
+use std::collections::HashMap;
+
 use tidegate_core::{Diagnostic, FileId, Span};
 
 use crate::codes;
@@ -102,6 +104,19 @@ pub enum DeltaType {
     Struct(Vec<DeltaField>),
     Array { element: Box<DeltaType>, contains_null: bool },
     Map { key: Box<DeltaType>, value: Box<DeltaType>, value_contains_null: bool },
+}
+
+impl DeltaType {
+    /// As a schema has it.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            DeltaType::Decimal { precision, scale } => format!("decimal({precision},{scale})"),
+            DeltaType::Struct(_) => "struct".into(),
+            DeltaType::Array { element, .. } => format!("array of {}", element.name()),
+            DeltaType::Map { .. } => "map".into(),
+            plain => PRIMITIVES.iter().find(|(_, t)| t == plain).map_or("", |(name, _)| name).into(),
+        }
+    }
 }
 
 const PRIMITIVES: [(&str, DeltaType); 12] = [
@@ -301,7 +316,10 @@ impl Read for DeltaType {
             Value::Map(_) => {
                 let name = node.get("type").and_then(Node::as_text);
                 return match name.map(Text::as_str) {
-                    Some("struct") => Some(Self::Struct(StructFields::read(node, at, problems)?.fields?)),
+                    Some("struct") => {
+                        check_names(node, problems);
+                        Some(Self::Struct(StructFields::read(node, at, problems)?.fields?))
+                    }
                     Some("array") => {
                         let fields = ArrayFields::read(node, at, problems)?;
                         let element = Box::new(fields.element?);
@@ -346,6 +364,21 @@ impl Read for DeltaType {
             }));
         }
         known
+    }
+}
+
+/// Delta Lake and Parquet readers take `Temp` and `temp` for one column.
+fn check_names(node: &Node, problems: &mut Problems) {
+    let Some(Value::List(fields)) = node.get("fields").map(|n| &n.value) else { return };
+    let mut first: HashMap<String, &Text> = HashMap::new();
+    for name in fields.iter().filter_map(|field| field.get("name").and_then(Node::as_text)) {
+        let Some(other) = first.insert(name.as_str().to_lowercase(), name) else { continue };
+        let message = match (other.as_str(), name.as_str()) {
+            (a, b) if a == b => format!("there are two columns `{b}`"),
+            (a, b) => format!("columns `{a}` and `{b}` differ only in case"),
+        };
+        let problem = error(codes::BAD_SCHEMA, name.span(), message).label(other.span(), "the other");
+        problems.push(problem.help("case makes no difference to Delta Lake; give one another name"));
     }
 }
 

@@ -14,5 +14,6 @@ mod fuzz;
 mod plans;
 mod reference;
 mod resources;
+mod shapes;
 mod support;
 mod syntax;
