@@ -105,6 +105,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TestClient<S> {
         self.stream.write_all(bytes).await.unwrap();
     }
 
+    /// Sends, if the broker is there and reads on.
+    pub(crate) async fn try_send(&mut self, packet: Packet) {
+        let mut out = BytesMut::new();
+        encode(&packet, self.version, &mut out).unwrap();
+        self.try_send_bytes(&out).await;
+    }
+
+    pub(crate) async fn try_send_bytes(&mut self, bytes: &[u8]) {
+        let _ = timeout(PATIENCE, self.stream.write_all(bytes)).await;
+    }
+
     /// The next packet; `None` when the broker has closed.
     pub(crate) async fn receive(&mut self) -> Option<Packet> {
         loop {

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected fails")]
 
 mod access;
+mod chaos;
 mod client;
 mod connect;
 mod honesty;
