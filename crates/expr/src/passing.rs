@@ -4,7 +4,7 @@
 use crate::ast::{BinaryOp, Expr, ExprKind, UnaryOp};
 use crate::check::types_of_part;
 use crate::functions::Function;
-use crate::shape::{Kinds, Missing, Shape};
+use crate::shape::{Field, Kinds, Missing, Shape};
 use crate::transform::{Root, Transform};
 use crate::types::Types;
 
@@ -97,8 +97,7 @@ impl Shape {
             }
             return;
         };
-        let mut field = kinds.member(name);
-        field.missing = Missing::Never;
+        let mut field = Field { shape: kinds.member(name).0.clone(), missing: Missing::Never };
         field.shape.narrow(below, types);
         let mut members = std::mem::take(&mut kinds.members).unwrap_or_default();
         members.fields.insert((*name).to_owned(), field);

@@ -126,15 +126,15 @@ impl Shape {
 
     /// What is to be found at a path.
     pub fn field<'n>(&self, path: impl IntoIterator<Item = &'n str>) -> Field {
-        let mut found = Field { shape: self.clone(), missing: Missing::Never };
+        let (mut shape, mut missing) = (self, Missing::Never);
         for name in path {
-            let below = match &found.shape {
-                Shape::Unknown => Field { shape: Shape::Unknown, missing: Missing::Unknown },
+            let (below, below_missing) = match shape {
+                Shape::Unknown => (shape, Missing::Unknown),
                 Shape::Known(kinds) => kinds.member(name),
             };
-            found = Field { missing: found.missing.max(below.missing), ..below };
+            (shape, missing) = (below, missing.max(below_missing));
         }
-        found
+        Field { shape: shape.clone(), missing }
     }
 
     /// Whether nothing is known.
@@ -181,18 +181,16 @@ impl Kinds {
     }
 
     /// What a member is, if it is an object with one.
-    pub(crate) fn member(&self, name: &str) -> Field {
-        let nothing = Shape::Known(Kinds::default());
-        let Some(members) = &self.members else {
-            return Field { shape: nothing, missing: Missing::Possible };
-        };
-        let other = || Field {
-            shape: if members.open { Shape::Unknown } else { nothing },
-            missing: Missing::Possible,
-        };
-        let field = members.fields.get(name).cloned().unwrap_or_else(other);
+    pub(crate) fn member(&self, name: &str) -> (&Shape, Missing) {
+        const NOTHING: &Shape =
+            &Shape::Known(Kinds { scalars: Types::NONE, items: None, members: None, certain: None });
+        let Some(members) = &self.members else { return (NOTHING, Missing::Possible) };
         let of_scalars = if self.is_object() { Missing::Never } else { Missing::Possible };
-        Field { missing: field.missing.max(of_scalars), ..field }
+        match members.fields.get(name) {
+            Some(field) => (&field.shape, field.missing.max(of_scalars)),
+            None if members.open => (&Shape::Unknown, Missing::Possible),
+            None => (NOTHING, Missing::Possible),
+        }
     }
 }
 

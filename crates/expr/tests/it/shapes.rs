@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 use tidegate_expr::{
-    Dataset, Host, Json, Message, Missing, MissingInput, Outcome, Rules, Semantics, Shape, Specialization,
-    Transform, Transformer, Witnesses, parse_json,
+    Dataset, Host, Json, MapRule, Message, Missing, MissingInput, Outcome, Rules, Semantics, Shape,
+    Specialization, Transform, Transformer, Witnesses, parse_json,
 };
 
 use crate::laws::{compiled, message, rules};
@@ -271,10 +271,24 @@ impl Spec {
     }
 }
 
+/// Rules that move fields about, and hence replace each other.
+fn moves() -> impl Strategy<Value = Rules> {
+    const INPUTS: &[&str] = &["*", "*", "a", "b", "a.b", "a.*", "b.*", "*.v", "*.a", "o.*", "* ? $last"];
+    const OUTPUTS: &[&str] = &["*", "*", "", "a", "a.b", "o.*", "a.*", "*.v"];
+    let inputs = prop::collection::vec(prop::sample::select(INPUTS), 1..3);
+    let rule = (inputs, prop::sample::select(OUTPUTS)).prop_map(|(inputs, output)| MapRule {
+        expression: (inputs.len() > 1 && !output.is_empty()).then(|| "if($1 == (), $2, $1)".to_owned()),
+        inputs: inputs.into_iter().map(String::from).collect(),
+        output: output.into(),
+        description: None,
+    });
+    prop::collection::vec(rule, 1..5).prop_map(|maps| Rules { maps, ..Rules::default() })
+}
+
 proptest! {
     #[test]
     fn what_comes_out_is_of_the_shape_that_was_inferred(
-        rules in rules(),
+        rules in prop_oneof![rules(), moves()],
         spec in spec(),
         inputs in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..40), message()), 1..4),
         records in prop::collection::vec(message(), 0..3),
