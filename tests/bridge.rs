@@ -14,7 +14,7 @@ fn indented(pem: &str) -> String {
     })
 }
 
-fn config_map(name: &str, pem: &str) -> String {
+pub(crate) fn config_map(name: &str, pem: &str) -> String {
     format!(
         "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: {name}, namespace: azure-iot-operations }}\n\
          data:\n  root_ca.crt: |\n{}",
@@ -22,7 +22,7 @@ fn config_map(name: &str, pem: &str) -> String {
     )
 }
 
-fn secret(name: &str, entries: &[(&str, &str)]) -> String {
+pub(crate) fn secret(name: &str, entries: &[(&str, &str)]) -> String {
     let mut text = format!(
         "---\napiVersion: v1\nkind: Secret\nmetadata: {{ name: {name}, namespace: azure-iot-operations }}\nstringData:\n"
     );

@@ -8,6 +8,7 @@ mod article;
 mod bridge;
 mod client;
 mod gateway;
+mod kafka;
 mod operation;
 mod outages;
 mod quickstart;

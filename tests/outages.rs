@@ -24,7 +24,7 @@ fn remote(mosquitto: &Mosquitto) -> String {
 }
 
 /// Waits until about that many have come.
-async fn until_got(got: &Got, count: usize) {
+pub(crate) async fn until_got(got: &Got, count: usize) {
     let deadline = tokio::time::Instant::now() + crate::gateway::PATIENCE;
     while got.all().len() < count {
         assert!(tokio::time::Instant::now() < deadline, "only {} have come", got.all().len());

@@ -4,7 +4,7 @@ set -euo pipefail
 
 version=4.1.1
 dir="${XDG_CACHE_HOME:-$HOME/.cache}/tidegate-test/kafka-$version"
-[ -f "$dir/kafka_2.13-$version.jar" ] && exit 0
+[ -d "$dir" ] && exit 0
 
 missing=()
 command -v java >/dev/null || missing+=("Java 17 (Debian: openjdk-17-jre-headless)")
@@ -23,6 +23,7 @@ cat >"$work/pom.xml" <<POM
   <dependencies>
     <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>$version</version></dependency>
     <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>$version</version></dependency>
+    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
   </dependencies>
 </project>
 POM

@@ -186,7 +186,8 @@ impl Peer {
         let Some(value) = self.secret(name, key) else { return Ok(None) };
         let text = std::str::from_utf8(value.expose())
             .map_err(|_| misconfigured(format!("the key `{key}` of Secret `{name}` is not text")))?;
-        Ok(Some(text.to_owned()))
+        // a file that became a Secret has a last line
+        Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
     }
 
     /// Whose token to ask for, where tokens are used. The audience follows from the host (AIO, "Configure Azure Event
@@ -338,9 +339,8 @@ impl Monitor {
             return Err("no token is configured".into());
         };
         // librdkafka calls from a thread that belongs to this client.
-        let token = runtime.block_on(tokens.token(identity)).map_err(|why| {
+        let token = runtime.block_on(tokens.token(identity)).inspect_err(|why| {
             self.failure.send_replace(Some(misconfigured(why.clone())));
-            why
         })?;
         // It asks again after four fifths of the lifetime it is told.
         let expires = SystemTime::now() + token.renew_after.mul_f64(1.25);

@@ -116,8 +116,16 @@ pub(crate) struct Producer {
     pub(crate) partitions: Partitions,
     /// Why it was given up.
     ended: watch::Sender<Option<Failure>>,
+    pub(crate) limits: Limits,
+}
+
+/// What a producer was made with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The most bytes of a batch that holds more than one record.
+    pub(crate) batch_bytes: u64,
     /// How long nothing may move while the cluster is within reach.
-    patience: Duration,
+    pub(crate) patience: Duration,
 }
 
 impl Producer {
@@ -126,7 +134,7 @@ impl Producer {
         peer: &Peer,
         config: ClientConfig,
         topic: String,
-        patience: Duration,
+        limits: Limits,
     ) -> Result<Self, Failure> {
         let monitor = peer.monitor();
         let opening = tokio::task::spawn_blocking(move || {
@@ -134,7 +142,7 @@ impl Producer {
             let client: ThreadedProducer<_> =
                 config.create_with_context(events).map_err(|e| Failure::unusable(&e))?;
             let partitions = monitor.find_topic(client.client(), &topic, || {})?;
-            Ok(Self { client: Some(client), monitor, partitions, ended: watch::Sender::new(None), patience })
+            Ok(Self { client: Some(client), monitor, partitions, ended: watch::Sender::new(None), limits })
         });
         opening.await.unwrap_or_else(|e| Err(Failure::later(Kind::Connection, e.to_string())))
     }
@@ -218,7 +226,7 @@ impl Producer {
             let idle_max = match &trouble {
                 Some(trouble) if trouble.refused => Duration::ZERO,
                 Some(_) => UNREACHABLE_MAX,
-                None => self.patience,
+                None => self.limits.patience,
             };
             if idle >= idle_max {
                 let silence = || {

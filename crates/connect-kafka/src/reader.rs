@@ -36,27 +36,35 @@ pub(crate) type Consumer = BaseConsumer<Events<Assignment>>;
 /// The partitions that are this consumer's, and since which rebalance.
 #[derive(Default)]
 pub(crate) struct Assignment {
-    state: Mutex<(u64, HashMap<(String, i32), u64>)>,
+    state: Mutex<Assigned>,
+}
+
+#[derive(Default)]
+struct Assigned {
+    /// How many rebalances there were.
+    rebalances: u64,
+    /// The rebalance that each partition came with.
+    partitions: HashMap<(String, i32), u64>,
 }
 
 impl Assignment {
     /// Tells this assignment of a partition from an earlier one; `None` while another consumer may have it.
     pub(crate) fn generation(&self, topic: &str, partition: i32) -> Option<u64> {
-        self.state.lock().1.get(&(topic.to_owned(), partition)).copied()
+        self.state.lock().partitions.get(&(topic.to_owned(), partition)).copied()
     }
 }
 
 impl ConsumerContext for Events<Assignment> {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let mut state = self.role.state.lock();
-        let (generation, partitions) = &mut *state;
-        *generation += 1;
+        let Assigned { rebalances, partitions } = &mut *state;
+        *rebalances += 1;
         let named = |list: &TopicPartitionList| {
             list.elements().iter().map(|e| (e.topic().to_owned(), e.partition())).collect::<Vec<_>>()
         };
         match rebalance {
             Rebalance::Assign(list) => {
-                partitions.extend(named(list).into_iter().map(|key| (key, *generation)));
+                partitions.extend(named(list).into_iter().map(|key| (key, *rebalances)));
             }
             Rebalance::Revoke(list) => named(list).iter().for_each(|key| {
                 partitions.remove(key);

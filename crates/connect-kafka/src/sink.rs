@@ -18,8 +18,8 @@ use tokio::sync::Mutex;
 
 use crate::client::Peer;
 use crate::failure::{Failure, Kind, is_record_at_fault, is_size};
-use crate::producer::{Chunk, Outcome, Producer};
-use crate::records::RecordRules;
+use crate::producer::{Chunk, Limits, Outcome, Producer};
+use crate::records::{Outgoing, RecordRules};
 
 /// How many writes may overlap: enough that batches fill while others are on the way.
 const WRITES_MAX: usize = 16;
@@ -45,9 +45,6 @@ const BATCH_BYTES_MAX: u64 = i32::MAX as u64;
 /// longer there, where an answer may be held back to slow a client down.
 const REQUEST_MAX: Duration = Duration::from_secs(30);
 const EVENT_HUBS_REQUEST_MAX: Duration = Duration::from_secs(60);
-
-/// What a record adds to its batch beside key, value and headers, at most.
-const RECORD_OVERHEAD: u64 = 70;
 
 /// The sink of one data flow instance.
 pub(crate) struct KafkaSink {
@@ -83,13 +80,15 @@ impl KafkaSink {
                 Some(_) => *slot = None,
             }
         }
-        let patience = self.request_max() + REQUEST_MAX;
-        let producer =
-            Producer::open(&self.peer, self.config()?, self.rules.topic().to_owned(), patience).await?;
+        let batch_bytes = self.batch_bytes.load(Ordering::Relaxed);
+        // a request and its repetition
+        let limits = Limits { batch_bytes, patience: 2 * self.request_max() };
+        let config = self.config(batch_bytes)?;
+        let producer = Producer::open(&self.peer, config, self.rules.topic().to_owned(), limits).await?;
         Ok(slot.insert(Arc::new(producer)).clone())
     }
 
-    fn config(&self) -> Result<ClientConfig, Failure> {
+    fn config(&self, batch_bytes: u64) -> Result<ClientConfig, Failure> {
         let mut config = self.peer.config()?;
         let Kafka { compression, batching, acks, .. } = &self.peer.kafka;
         let (linger, records_max) = match batching {
@@ -99,7 +98,7 @@ impl KafkaSink {
         config
             .set("linger.ms", linger.to_string())
             .set("batch.num.messages", records_max.to_string())
-            .set("batch.size", self.batch_bytes.load(Ordering::Relaxed).to_string())
+            .set("batch.size", batch_bytes.to_string())
             .set("message.max.bytes", self.record_bytes_max().to_string())
             .set("queue.buffering.max.kbytes", QUEUE_KILOBYTES.to_string())
             .set("queue.buffering.max.messages", QUEUE_RECORDS.max(records_max).to_string())
@@ -152,7 +151,7 @@ impl KafkaSink {
         Ok(())
     }
 
-    fn outgoing(&self, record: &Record, now: Instant) -> Result<crate::records::Outgoing, Outcome> {
+    fn outgoing(&self, record: &Record, now: Instant) -> Result<Outgoing, Outcome> {
         let left = record.remaining_expiry(now).map_err(|_| Outcome::Rejected {
             reason: "its Message Expiry Interval has passed".into(),
             expired: true,
@@ -175,8 +174,9 @@ impl KafkaSink {
             match outcome {
                 Outcome::Delivered => {}
                 Outcome::Rejected { reason, expired } => rejected.push(Rejected { index, reason, expired }),
-                Outcome::Failed(code) if is_size(code) && !self.went_alone(&records[index]) => {
-                    failure.get_or_insert_with(|| self.shrink_batches());
+                Outcome::Failed(code) if is_size(code) && !self.went_alone(producer, &records[index]) => {
+                    let smaller = || producer.ended().unwrap_or_else(|| self.shrink_batches());
+                    failure.get_or_insert_with(smaller);
                 }
                 Outcome::Failed(code) if is_record_at_fault(code) => {
                     rejected.push(Rejected {
@@ -208,10 +208,10 @@ impl KafkaSink {
     }
 
     /// Whether a record shared its batch with no other for sure. A broker refuses batches, not records, for their size.
-    fn went_alone(&self, record: &Record) -> bool {
-        let batch_bytes = self.batch_bytes.load(Ordering::Relaxed);
+    fn went_alone(&self, producer: &Producer, record: &Record) -> bool {
         self.peer.kafka.batching.is_none_or(|b| b.messages_max <= 1)
-            || record.payload.len() as u64 + RECORD_OVERHEAD > batch_bytes
+            || producer.limits.batch_bytes == 1
+            || record.payload.len() as u64 >= producer.limits.batch_bytes
     }
 
     /// Makes the next producer's batches smaller, until the record that is too large is alone in its own.

@@ -173,20 +173,11 @@ async fn run(command: &mut Command) {
 }
 
 fn java(class: &str) -> Command {
-    let jars = jars();
-    // Without a configuration log4j says nothing but errors, and then nobody knows when it is up.
-    let log = jars.join("log4j2.properties");
-    if !log.exists() {
-        let text = "appender.c.type=Console\nappender.c.name=c\nappender.c.layout.type=PatternLayout\n\
-                    appender.c.layout.pattern=%p %m%n\nrootLogger.level=INFO\nrootLogger.appenderRef.c.ref=c\n";
-        let own = jars.join(format!("log4j2.{}", std::process::id()));
-        std::fs::write(&own, text).and_then(|()| std::fs::rename(&own, &log)).expect("the cache is writable");
-    }
     let mut command = Command::new("java");
     command
         .args(["-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
-        .arg(format!("{}/*", jars.display()))
-        .arg(format!("-Dlog4j2.configurationFile={}", log.display()))
+        .arg(format!("{}/*", jars().display()))
+        .arg("-Dorg.slf4j.simpleLogger.logFile=System.out")
         .arg(class);
     command
 }
