@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
-use ureq::http::{Response, StatusCode};
+use ureq::http::Response;
 use ureq::{Agent, Body, BodyReader};
 
 /// How long an instance may take to accept a connection, and to begin and to finish an answer.
@@ -40,14 +40,56 @@ impl Api {
     /// # Errors
     /// A sentence: nobody answers, or what the instance says against it.
     pub(crate) fn get(&self, path: &str) -> anyhow::Result<String> {
-        let request = self.agent.get(format!("{}{path}", self.base));
-        let answer = request.config().timeout_recv_body(Some(ANSWER_MAX)).build().call();
-        self.accept(answer)?
-            .into_body()
-            .into_with_config()
-            .limit(ANSWER_BYTES_MAX)
-            .read_to_string()
-            .with_context(|| format!("the answer of {} breaks off", self.base))
+        self.get_with(path, &[])
+    }
+
+    /// The same with a query.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub(crate) fn get_with(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<String> {
+        String::from_utf8(self.get_bytes(path, query)?)
+            .with_context(|| format!("{} answers what is no text", self.base))
+    }
+
+    /// The bytes of an answer.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub(crate) fn get_bytes(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Vec<u8>> {
+        let request = self.agent.get(self.url(path)).query_pairs(query.iter().copied());
+        self.whole(request.config().timeout_recv_body(Some(ANSWER_MAX)).build().call())
+    }
+
+    /// Puts what `body` holds.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub(crate) fn put(&self, path: &str, query: &[(&str, &str)], body: &[u8]) -> anyhow::Result<String> {
+        let request = self.agent.put(self.url(path)).query_pairs(query.iter().copied());
+        let answer = self.whole(request.send(body))?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    /// Asks for something that may take as long as it takes.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub(crate) fn post(&self, path: &str, query: &[(&str, &str)], json: &str) -> anyhow::Result<String> {
+        let request = self.agent.post(self.url(path)).query_pairs(query.iter().copied());
+        let request = request.header("Content-Type", "application/json");
+        let answer = self.whole(request.config().timeout_recv_response(None).build().send(json))?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    /// Deletes.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub(crate) fn delete(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<String> {
+        let request = self.agent.delete(self.url(path)).query_pairs(query.iter().copied());
+        let answer = self.whole(request.call())?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 
     /// A stream of events, which lasts until either side ends it.
@@ -59,8 +101,21 @@ impl Api {
         path: &str,
         query: &[(&str, &str)],
     ) -> anyhow::Result<Events<BufReader<BodyReader<'static>>>> {
-        let request = self.agent.get(format!("{}{path}", self.base)).query_pairs(query.iter().copied());
+        let request = self.agent.get(self.url(path)).query_pairs(query.iter().copied());
         Ok(Events(BufReader::new(self.accept(request.call())?.into_body().into_reader())))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    fn whole(&self, answer: Result<Response<Body>, ureq::Error>) -> anyhow::Result<Vec<u8>> {
+        self.accept(answer)?
+            .into_body()
+            .into_with_config()
+            .limit(ANSWER_BYTES_MAX)
+            .read_to_vec()
+            .with_context(|| format!("the answer of {} breaks off", self.base))
     }
 
     fn accept(&self, answer: Result<Response<Body>, ureq::Error>) -> anyhow::Result<Response<Body>> {
@@ -80,7 +135,7 @@ impl Api {
             ),
             Err(error) => return Err(error).with_context(|| format!("no answer from {}", self.base)),
         };
-        if answer.status() == StatusCode::OK {
+        if answer.status().is_success() {
             return Ok(answer);
         }
         let said = answer.body_mut().read_to_string().unwrap_or_default();
@@ -89,6 +144,12 @@ impl Api {
             Err(_) => bail!("{} answers {}; is it a tidegate?", self.base, answer.status()),
         }
     }
+}
+
+/// A name as one segment of a path: whatever it holds, it can't reach another address.
+pub(crate) fn path_segment(name: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_~".contains(&b);
+    name.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 /// A `text/event-stream`, event by event (WHATWG HTML, "Server-sent events").
@@ -145,6 +206,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_name_stays_one_segment() {
+        assert_eq!(path_segment("line-7"), "line-7");
+        assert_eq!(path_segment("../a b?x#ü"), "%2E%2E%2Fa%20b%3Fx%23%C3%BC");
+    }
 
     fn read(text: &str) -> Vec<(String, String)> {
         let mut events = Events(text.as_bytes());

@@ -1,6 +1,9 @@
 //! The command line as clap reads it. What an argument does is said here once: `--help`, the shell completions and
 //! `docs/cli.md` come from it.
 
+mod client;
+mod offline;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +12,11 @@ use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand, Val
 use tidegate_model::Kind;
 use tidegate_model::names::HostPort;
 use tidegate_model::plan;
+
+pub(crate) use self::client::{DeadLetters, FlowArgs, Schema, SchemaId, State, StateSetArgs};
+pub(crate) use self::offline::{
+    GenerateArgs, GenerateFormat, LineFormat, Nullable, SchemaFile, TestArgs, TransformArgs,
+};
 
 /// Data flows of Azure IoT Operations, standalone: one binary, no Kubernetes.
 #[derive(Debug, Parser)]
@@ -31,12 +39,31 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Judge resources without connecting to anything
     Check(CheckArgs),
+    /// Run the transformation of a data flow: messages on standard input, results on standard output
+    Transform(TransformArgs),
+    /// Run the test cases written beside data flows
+    Test(TestArgs),
     /// Say what a diagnostic code means and what to do about it
     Explain(ExplainArgs),
     /// Watch the messages of a running data flow, without disturbing it
     Tap(TapArgs),
     /// Watch the rates, troubles and counts of all data flows
     Top(TopArgs),
+    /// Look at, replay and drop the messages a data flow could not process
+    Dlq {
+        #[command(subcommand)]
+        what: DeadLetters,
+    },
+    /// Read and write the state store
+    State {
+        #[command(subcommand)]
+        what: State,
+    },
+    /// Make, list and add message schemas
+    Schema {
+        #[command(subcommand)]
+        what: Schema,
+    },
     /// Measure throughput, latency and loss with a reproducible load
     Bench {
         #[command(subcommand)]
@@ -355,6 +382,15 @@ impl Cli {
             }
             Command::Check(args) if args.load.paths.is_empty() => {
                 return fail(ErrorKind::MissingRequiredArgument, "which files? `tidegate check PATH...`");
+            }
+            Command::Transform(args) if args.load.paths.is_empty() => {
+                return fail(
+                    ErrorKind::MissingRequiredArgument,
+                    "which data flow? `tidegate transform PATH`",
+                );
+            }
+            Command::Transform(args) if args.load.paths.iter().any(|path| path.as_os_str() == "-") => {
+                return fail(ErrorKind::ArgumentConflict, "standard input is for the messages: give files");
             }
             Command::Bench { what: Bench::Mqtt(args) }
                 if args.pattern == Pattern::Pairs

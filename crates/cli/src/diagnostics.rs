@@ -2,6 +2,7 @@
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use tidegate_core::{Diagnostic, FileId, Files, Label, Severity};
 
 /// What there is to say about a load.
@@ -32,14 +33,17 @@ impl<'a> Report<'a> {
 
     /// Every diagnostic with the lines it is about, then the summary.
     pub(crate) fn human(&self, colored: bool) -> String {
+        format!("{}{}\n", self.problems(colored), self.summary_line())
+    }
+
+    /// Every diagnostic with the lines it is about.
+    pub(crate) fn problems(&self, colored: bool) -> String {
         let renderer = if colored { Renderer::styled() } else { Renderer::plain() };
         let mut text = String::new();
         for diagnostic in &self.diagnostics {
             text.push_str(&renderer.render(&[self.group(diagnostic)]));
             text.push_str("\n\n");
         }
-        text.push_str(&self.summary_line());
-        text.push('\n');
         text
     }
 
@@ -61,6 +65,12 @@ impl<'a> Report<'a> {
         let mut text = serde_json::to_string(&root).expect("all keys are strings");
         text.push('\n');
         text
+    }
+
+    /// Every diagnostic as JSON.
+    pub(crate) fn entries(&self) -> Vec<Box<RawValue>> {
+        let entries = self.diagnostics.iter().map(|d| Entry::of(d, self.files));
+        entries.map(|e| serde_json::value::to_raw_value(&e).expect("all keys are strings")).collect()
     }
 
     fn summary(&self) -> Summary {

@@ -28,43 +28,42 @@ pub(crate) struct Loaded {
 /// # Errors
 /// A sentence about the first file that can't be read, or is no text. Whatever is wrong in a text is a diagnostic.
 pub(crate) fn load(args: &LoadArgs, strict: bool) -> anyhow::Result<Loaded> {
-    let options = LoadOptions {
+    load_files(read(&args.paths)?, &options(args, strict))
+}
+
+/// How `args` want resources to be loaded.
+pub(crate) fn options(args: &LoadArgs, strict: bool) -> LoadOptions {
+    LoadOptions {
         strict,
         namespace: args.namespace.clone(),
         kind: args.kind,
         name: args.name.clone(),
         profile: args.profile.clone(),
         filter_semantics: args.filter_semantics.into(),
-    };
-    let mut files = read(&args.paths)?;
-    for name in tidegate_model::missing_files(&files, &options) {
+    }
+}
+
+/// Loads texts, and the files that they name.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn load_files(mut files: Files, options: &LoadOptions) -> anyhow::Result<Loaded> {
+    for name in tidegate_model::missing_files(&files, options) {
         // one that can't be read is missing to the model too, which knows who wants it
         if let Ok(text) = open(Path::new(&name)) {
             files.add(name, text);
         }
     }
-    let Parsed { value: catalog, diagnostics } = tidegate_model::load(&files, &options);
+    let Parsed { value: catalog, diagnostics } = tidegate_model::load(&files, options);
     Ok(Loaded { files, catalog, diagnostics })
 }
 
 /// Reads files, folders and, for `-`, standard input. A folder gives its files in the order of their names, those of
 /// the folders in it included; what is given twice is read once.
-fn read(paths: &[PathBuf]) -> anyhow::Result<Files> {
-    let mut found = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            let before = found.len();
-            search(path, &mut found).with_context(|| format!("can't read {}", path.display()))?;
-            if found.len() == before {
-                bail!("{} holds no file that ends in .{}", path.display(), EXTENSIONS.join(", ."));
-            }
-        } else {
-            found.push(path.clone());
-        }
-    }
+pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Files> {
     let mut files = Files::default();
     let mut seen = HashSet::new();
-    for path in found {
+    for path in find(paths, &is_resource_file, &format!(".{}", EXTENSIONS.join(", .")))? {
         let (name, text) = if path == Path::new("-") {
             ("<stdin>".into(), read_text(io::stdin().lock()))
         } else {
@@ -78,7 +77,31 @@ fn read(paths: &[PathBuf]) -> anyhow::Result<Files> {
     Ok(files)
 }
 
-fn search(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+/// The files among `paths`, and those in the folders among them that are `wanted`; `called` says what these end in.
+///
+/// # Errors
+/// A folder that can't be read, or that holds nothing wanted.
+pub(crate) fn find(
+    paths: &[PathBuf],
+    wanted: &dyn Fn(&Path) -> bool,
+    called: &str,
+) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let before = found.len();
+            search(path, wanted, &mut found).with_context(|| format!("can't read {}", path.display()))?;
+            if found.len() == before {
+                bail!("{} holds no file that ends in {called}", path.display());
+            }
+        } else {
+            found.push(path.clone());
+        }
+    }
+    Ok(found)
+}
+
+fn search(folder: &Path, wanted: &dyn Fn(&Path) -> bool, found: &mut Vec<PathBuf>) -> io::Result<()> {
     let mut entries: Vec<_> = fs::read_dir(folder)?.collect::<Result<_, _>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
@@ -87,9 +110,9 @@ fn search(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
         // mounts its volumes so.
         if entry.file_type()?.is_dir() {
             if !is_hidden(&path) {
-                search(&path, found)?;
+                search(&path, wanted, found)?;
             }
-        } else if is_resource_file(&path) && path.is_file() {
+        } else if wanted(&path) && path.is_file() {
             found.push(path);
         }
     }
@@ -103,15 +126,32 @@ fn is_hidden(path: &Path) -> bool {
 /// By its name; the test cases beside resources are none.
 fn is_resource_file(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str());
-    let is_test = path.file_stem().is_some_and(|stem| stem.as_encoded_bytes().ends_with(b".test"));
-    extension.is_some_and(|e| EXTENSIONS.contains(&e)) && !is_hidden(path) && !is_test
+    extension.is_some_and(|e| EXTENSIONS.contains(&e)) && !is_hidden(path) && !is_test(path)
 }
 
-fn open(path: &Path) -> anyhow::Result<String> {
+/// Whether a file holds test cases, by its name.
+pub(crate) fn is_test_file(path: &Path) -> bool {
+    let extension = path.extension().and_then(|e| e.to_str());
+    extension.is_some_and(|e| ["yaml", "yml"].contains(&e)) && !is_hidden(path) && is_test(path)
+}
+
+fn is_test(path: &Path) -> bool {
+    path.file_stem().is_some_and(|stem| stem.as_encoded_bytes().ends_with(b".test"))
+}
+
+/// Reads a text file.
+///
+/// # Errors
+/// It can't be read, or is no text.
+pub(crate) fn open(path: &Path) -> anyhow::Result<String> {
     read_text(fs::File::open(path)?)
 }
 
-fn read_text(from: impl Read) -> anyhow::Result<String> {
+/// Reads a text.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn read_text(from: impl Read) -> anyhow::Result<String> {
     let mut bytes = Vec::new();
     from.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     ensure!(bytes.len() as u64 <= FILE_BYTES_MAX, "it is larger than {FILE_BYTES_MAX} bytes");

@@ -5,12 +5,19 @@ mod args;
 mod bench;
 mod check;
 mod diagnostics;
+mod dlq;
 mod explain;
 mod load;
+mod offline;
 mod out;
 mod run;
+mod schema;
+mod state;
+mod table;
 mod tap;
+mod test;
 mod top;
+mod transform;
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
@@ -56,9 +63,14 @@ fn dispatch(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(args, global),
         Command::Check(args) => check::check(&args, global),
+        Command::Transform(args) => transform::transform(&args, global),
+        Command::Test(args) => test::test(&args, global),
         Command::Explain(args) => explain::explain(&args, global),
         Command::Tap(args) => tap::tap(&args, global),
         Command::Top(args) => top::top(&args, global),
+        Command::Dlq { what } => dlq::dlq(&what, global),
+        Command::State { what } => state::state(&what, global),
+        Command::Schema { what } => schema::schema(&what, global),
         Command::Bench { what: Bench::Mqtt(args) } => bench::mqtt(&args, global),
         Command::Completions { shell } => {
             let mut script = Vec::new();
