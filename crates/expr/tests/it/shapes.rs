@@ -119,6 +119,8 @@ fn rules_say_what_goes_out() {
         (&["* => *", "force :: cToF($1) => force"], &[("force", "float"), ("machine", "string")]),
         (&["* => *", "machine => id"], &[("machine", "missing"), ("id", "string")]),
         (&["* => *", "oil => ∅"], &[("oil", "missing"), ("machine", "string")]),
+        // the second takes the place of the first if there is a colour
+        (&["* => *", "*.temp, *.colour :: $1 => *.x"], &[("oil.temp", "unknown int float")]),
         (&["force => a", "count => a"], &[("a", "null int float")]),
         (&["machine => oil.temp", "oil.temp => oil"], &[("oil", "int float"), ("oil.temp", "missing")]),
         (
