@@ -7,9 +7,9 @@ use crate::schema::DeltaType;
 /// What is wrong with a value in a column.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// It doesn't convert. Ends "may get".
+    /// It doesn't convert: what it is, such as "an object".
     Impossible(String),
-    /// It becomes another value. A sentence's end.
+    /// It becomes another: a clause, such as "21.5 loses its fraction".
     Lossy(String),
 }
 
