@@ -1,6 +1,6 @@
 //! What tidegate takes when there is little to do, and how soon it does something.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::num::NonZeroU16;
 use std::path::Path;
@@ -19,6 +19,9 @@ use crate::process::{Memory, Server};
 
 /// How long a process is left alone before its memory is read.
 const SETTLE: Duration = Duration::from_secs(5);
+
+/// Between two messages that are sent until one gets through.
+const TICK: Duration = Duration::from_millis(1);
 
 /// How long a message may take that is waited for.
 const MESSAGE_MAX: Duration = Duration::from_secs(10);
@@ -50,38 +53,44 @@ fn at_rest(tidegate: &Path, resources: Resources) -> anyhow::Result<Memory> {
     server.memory()
 }
 
-/// A mosquitto holds a retained message. tidegate is started with a data flow from there to another topic of the same
-/// mosquitto, where a client waits: the time is from just before the process is made to when that client has the message.
+/// tidegate is started with a data flow from a mosquitto to its local broker. Every [`TICK`] a client publishes to the
+/// one, and another tries to connect to the other and to subscribe there. The time is from just before the process is
+/// made to when the second client has the first message.
 fn first_message(tidegate: &Path) -> anyhow::Result<Duration> {
-    let broker = peers::mosquitto("")?;
-    let mut client = Client::connect(broker.port)?;
-    client.send(Packet::Publish(Publish {
-        dup: false,
-        qos: QoS::AtLeastOnce,
-        retain: true,
-        topic: "first/in".into(),
-        packet_id: Some(NonZeroU16::MIN),
-        message_expiry: None,
-        topic_alias: None,
-        subscription_ids: Vec::new(),
-        properties: Properties::default(),
-        payload: Bytes::from_static(b"21.5"),
-    }))?;
-    client.send(Packet::Subscribe(Subscribe {
-        packet_id: NonZeroU16::MIN,
-        subscriptions: vec![Subscription::new("first/out", QoS::AtMostOnce)],
-        subscription_id: None,
-        user_properties: Vec::new(),
-    }))?;
-    // mosquitto answers in order: what is subscribed has been published
-    client.until(|packet| matches!(packet, Packet::SubAck(_)))?;
-
-    let resources = remote_endpoint(broker.port) + &flow(("remote", "first/in"), ("remote", "first/out"));
+    let remote = peers::mosquitto("")?;
+    let mut publisher = Client::connect(remote.port)?;
+    let resources = remote_endpoint(remote.port) + &flow(("remote", "first/in"), ("default", "first/out"));
     let (mut command, port, dir) = peers::tidegate(tidegate, Resources::Text(resources))?;
     let started = Instant::now();
     let _server = Server::spawn(&mut command, port, dir)?;
-    client.until(|packet| matches!(packet, Packet::Publish(_)))?;
-    Ok(started.elapsed())
+    let mut subscriber = None;
+    while started.elapsed() < MESSAGE_MAX {
+        publisher.send(Packet::Publish(Publish {
+            dup: false,
+            qos: QoS::AtMostOnce,
+            retain: false,
+            topic: "first/in".into(),
+            packet_id: None,
+            message_expiry: None,
+            topic_alias: None,
+            subscription_ids: Vec::new(),
+            properties: Properties::default(),
+            payload: Bytes::from_static(b"21.5"),
+        }))?;
+        match &mut subscriber {
+            None => match Client::connect(port) {
+                Ok(client) => subscriber.insert(client).subscribe("first/out")?,
+                Err(_) => sleep(TICK),
+            },
+            Some(client) => {
+                client.stream.set_read_timeout(Some(TICK))?;
+                if client.take()?.is_some() {
+                    return Ok(started.elapsed());
+                }
+            }
+        }
+    }
+    bail!("no message in time")
 }
 
 /// An MQTT client that does one thing at a time.
@@ -103,6 +112,16 @@ impl Client {
         Ok(client)
     }
 
+    fn subscribe(&mut self, filter: &str) -> anyhow::Result<()> {
+        self.send(Packet::Subscribe(Subscribe {
+            packet_id: NonZeroU16::MIN,
+            subscriptions: vec![Subscription::new(filter, QoS::AtMostOnce)],
+            subscription_id: None,
+            user_properties: Vec::new(),
+        }))?;
+        self.until(|packet| matches!(packet, Packet::SubAck(_)))
+    }
+
     fn send(&mut self, packet: Packet) -> anyhow::Result<()> {
         let mut bytes = BytesMut::new();
         encode(&packet, Version::V5, &mut bytes)?;
@@ -111,16 +130,22 @@ impl Client {
 
     /// Reads up to a packet that is waited for.
     fn until(&mut self, is_it: impl Fn(&Packet) -> bool) -> anyhow::Result<()> {
+        while !is_it(&self.take()?.context("no answer in time")?) {}
+        Ok(())
+    }
+
+    /// The next packet, if it comes before the time to read is up.
+    fn take(&mut self) -> anyhow::Result<Option<Packet>> {
         loop {
-            while let Some(packet) = self.decoder.decode(&mut self.input)? {
-                if is_it(&packet) {
-                    return Ok(());
-                }
+            if let Some(packet) = self.decoder.decode(&mut self.input)? {
+                return Ok(Some(packet));
             }
             let mut buffer = [0; 4096];
-            match self.stream.read(&mut buffer).context("no message in time")? {
-                0 => bail!("the broker closed the connection"),
-                read => self.input.extend_from_slice(&buffer[..read]),
+            match self.stream.read(&mut buffer) {
+                Ok(0) => bail!("the broker closed the connection"),
+                Ok(read) => self.input.extend_from_slice(&buffer[..read]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error.into()),
             }
         }
     }

@@ -105,13 +105,14 @@ spec:
     )
 }
 
-/// A mosquitto at its best: nothing on disk, no log, no limit to what is in flight or waits, no delay before it sends.
+/// A mosquitto at its best: nothing on disk, no log, no delay before it sends, no limit to what waits and more than any
+/// load has to what is in flight. (Without a limit there its bridge sends a Receive Maximum of 0, which is refused.)
 /// `more` are lines for the end of its configuration.
 pub(crate) fn mosquitto(more: &str) -> anyhow::Result<Server> {
     let dir = tempfile::tempdir()?;
     let port = free_port()?;
     let mut config = String::from(
-        "persistence false\nlog_dest none\nlog_type none\nmax_inflight_messages 0\nmax_queued_messages 0\n\
+        "persistence false\nlog_dest none\nlog_type none\nmax_inflight_messages 1000\nmax_queued_messages 0\n\
          set_tcp_nodelay true\n",
     );
     // Started as root it would change to a user that may not read here; else this has no effect.
