@@ -35,6 +35,8 @@ const READ_BYTES_MAX: usize = 64 << 10;
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
 /// A client that does not read so much in answers is not read either.
 const REPLY_BYTES_MAX: usize = 64 << 10;
+/// After so many rounds it is another client's turn.
+const ROUNDS_MAX: usize = 16;
 /// A poll that reads and writes less than this gives buffers back.
 const LIGHT_BYTES_MAX: usize = 4096;
 /// How long a client that is told to go may take to read so.
@@ -173,16 +175,19 @@ enum End {
 impl Connection<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.moved_bytes = 0;
-        loop {
+        for _ in 0..ROUNDS_MAX {
             match self.round(cx) {
                 Ok(true) => {}
-                Ok(false) => break,
+                Ok(false) => {
+                    if self.moved_bytes < LIGHT_BYTES_MAX {
+                        self.shrink();
+                    }
+                    return Poll::Pending;
+                }
                 Err(end) => return Poll::Ready(end),
             }
         }
-        if self.moved_bytes < LIGHT_BYTES_MAX {
-            self.shrink();
-        }
+        cx.waker().wake_by_ref();
         Poll::Pending
     }
 
@@ -288,24 +293,31 @@ impl Connection<'_> {
         core.release(at, self.gone).map_err(End::Dismissed)?;
         self.gone = Load::default();
         self.tally.settle(&mut core.counters);
-        while let Some(work) = self.work.front() {
+        while let Some(work) = self.work.pop_front() {
             let size = work.size();
-            let verdict = match work {
-                Work::Publish(publication, _) => self.publish(core, publication, cx, now),
-                _ => Verdict::Accepted { matched: true },
-            };
-            if verdict == Verdict::Wait {
-                self.waits_since.get_or_insert(now);
-                break;
-            }
-            self.waits_since = None;
-            self.work_bytes -= size;
-            match self.work.pop_front().expect("it was looked at just now") {
-                Work::Publish(_, receipt) => self.answer(receipt, verdict)?,
+            match work {
+                Work::Publish(publication, receipt) => match self.publish(core, &publication, cx, now) {
+                    Verdict::Accepted { matched } => {
+                        self.waits_since = None;
+                        let reason =
+                            if matched { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };
+                        self.finished.extend(receipt.map(|receipt| (receipt, reason)));
+                    }
+                    Verdict::Refused(reason) => {
+                        self.waits_since = None;
+                        self.refuse_publish(receipt, reason)?;
+                    }
+                    Verdict::Wait => {
+                        self.waits_since.get_or_insert(now);
+                        self.work.push_front(Work::Publish(publication, receipt));
+                        break;
+                    }
+                },
                 Work::Subscribe(subscribe) => self.subscribe(core, &subscribe, now)?,
                 Work::Unsubscribe(unsubscribe) => self.unsubscribe(core, &unsubscribe)?,
                 Work::Disconnect(reason) => return Err(End::Disconnect(reason)),
             }
+            self.work_bytes -= size;
         }
         let room = self.machine.room();
         let bytes = OUTPUT_BYTES_MAX.saturating_sub(self.machine.output().len());
@@ -326,21 +338,6 @@ impl Connection<'_> {
             }
             _ => core.accept(publisher, publication, now),
         }
-    }
-
-    fn answer(&mut self, receipt: Option<Receipt>, verdict: Verdict) -> Result<(), End> {
-        let Some(receipt) = receipt else { return Ok(()) };
-        let reason = match verdict {
-            Verdict::Accepted { matched: true } | Verdict::Wait => ReasonCode::Success,
-            Verdict::Accepted { matched: false } => ReasonCode::NoMatchingSubscribers,
-            // A v3.1.1 client can't be told in any other way.
-            Verdict::Refused(reason) if self.machine.version() == Version::V311 => {
-                return Err(End::Dismissed(reason));
-            }
-            Verdict::Refused(reason) => reason,
-        };
-        self.finished.push((receipt, reason));
-        Ok(())
     }
 
     fn subscribe(&mut self, core: &mut Core, subscribe: &Subscribe, now: Instant) -> Result<(), End> {

@@ -12,6 +12,7 @@ mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -400,7 +401,7 @@ impl Core {
         &mut self,
         at: Attachment,
         subscription: &Subscription,
-        subscription_id: Option<std::num::NonZeroU32>,
+        subscription_id: Option<NonZeroU32>,
         now: Instant,
     ) -> Result<ReasonCode, ReasonCode> {
         let Limits { subscriptions_per_client_max, topic_levels_max, retained_messages_max, .. } =

@@ -55,7 +55,7 @@ async fn connect(
 ) -> Result<Admitted, Refused> {
     let limits = &shared.config.limits;
     let mut handshake = Handshake::new(server_limits(limits));
-    let mut input = BytesMut::new();
+    let mut input = BytesMut::with_capacity(512);
     let asked = match timeout(limits.connect_wait_max, receive(&mut handshake, stream, &mut input)).await {
         Ok(asked) => asked.map_err(|error| error.to_string()),
         Err(_) => Err("it did not send a CONNECT in time".to_owned()),
