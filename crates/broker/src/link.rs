@@ -9,12 +9,15 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use tidegate_core::Properties;
 use tidegate_mqtt::topic::{self, TopicError};
-use tidegate_mqtt::{QoS, ReasonCode, Subscription, flow};
+use tidegate_mqtt::{QoS, ReasonCode, RetainHandling, Subscription, flow};
 
 use crate::broker::{Broker, Shared, now};
-use crate::core::{Attach, Attachment, Leave, Load, Publisher, Queued, Verdict};
+use crate::core::{Attach, Attachment, Core, Leave, Load, Publisher, Queued, Verdict};
 use crate::handshake::load_max;
 use crate::message::{Message, Publication};
+
+/// After so many messages of a link it is another client's turn.
+const LOCKED_MESSAGES_MAX: usize = 1024;
 
 /// How a program attaches to the broker.
 #[derive(Clone, Debug)]
@@ -170,7 +173,7 @@ impl Link {
         topic::check_filter(filter).map_err(|error| LinkError::Topic { index: 0, error })?;
         let subscription = Subscription {
             retain_as_published: true,
-            retain_handling: tidegate_mqtt::RetainHandling::SendIfNew,
+            retain_handling: RetainHandling::SendIfNew,
             ..Subscription::new(filter, qos)
         };
         match self.shared.with(|core| core.subscribe(self.attachment, &subscription, None, now()))? {
@@ -197,9 +200,7 @@ impl Link {
         let max = max.min(self.unacked_max - self.unacked);
         let mut copies = Vec::new();
         poll_fn(|cx| {
-            let work = |core: &mut crate::core::Core| {
-                core.hand_out(self.attachment, max, cx.waker(), now(), &mut copies)
-            };
+            let work = |core: &mut Core| core.hand_out(self.attachment, max, cx.waker(), now(), &mut copies);
             match self.shared.with(work) {
                 Ok(()) if copies.is_empty() => Poll::Pending,
                 result => Poll::Ready(result),
@@ -239,12 +240,14 @@ impl Link {
         let mut waiting = publications.iter().peekable();
         poll_fn(|cx| {
             let publisher = Publisher { waker: cx.waker(), patient: true };
+            let now = now();
             self.shared.with(|core| {
                 if let Err(reason) = core.check(self.attachment) {
                     return Poll::Ready(Err(reason.into()));
                 }
-                while let Some(publication) = waiting.peek() {
-                    match core.accept(publisher, publication, now()) {
+                for _ in 0..LOCKED_MESSAGES_MAX {
+                    let Some(publication) = waiting.peek() else { return Poll::Ready(Ok(())) };
+                    match core.accept(publisher, publication, now) {
                         Verdict::Accepted { .. } => {
                             core.counters.messages_received += 1;
                             waiting.next();
@@ -253,7 +256,8 @@ impl Link {
                         Verdict::Refused(reason) => return Poll::Ready(Err(reason.into())),
                     }
                 }
-                Poll::Ready(Ok(()))
+                cx.waker().wake_by_ref();
+                Poll::Pending
             })
         })
         .await

@@ -90,7 +90,8 @@ pub(super) struct Route {
 impl Core {
     /// Decides whether the broker takes a message and, if so, puts it into the queues: into all of them or none.
     ///
-    /// This is the one place that decides that a publish may be acknowledged.
+    /// This is the one place that decides that a publish may be acknowledged: whatever else has to be safe before that,
+    /// such as a log on disk, belongs in here.
     pub(crate) fn accept(
         &mut self,
         publisher: Publisher<'_>,

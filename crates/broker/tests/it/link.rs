@@ -60,6 +60,26 @@ async fn a_link_is_handed_no_more_than_it_may_leave_unacknowledged() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_messages_at_once_arrive_in_order() {
+    let broker = Broker::new(BrokerConfig::default());
+    let mut source = broker.attach(LinkOptions::new("source")).await.unwrap();
+    source.subscribe("t", Q1).unwrap();
+    let sink = broker.attach(LinkOptions::new("sink")).await.unwrap();
+    let messages: Vec<_> = (0..50_000).map(|n: i32| Message::new("t", n.to_string())).collect();
+    let publishing = tokio::spawn(async move { sink.publish(&messages).await });
+    let mut next = 0;
+    while next < 50_000 {
+        let got = source.next(700).await.unwrap();
+        for delivery in &got {
+            assert_eq!(delivery.payload, next.to_string());
+            next += 1;
+        }
+        source.ack(got.len()).unwrap();
+    }
+    assert_eq!(publishing.await.unwrap(), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_is_dropped_loses_nothing() {
     let broker = Broker::new(BrokerConfig::default());
     let mut link = broker.attach(LinkOptions::new("flow")).await.unwrap();
