@@ -22,8 +22,9 @@ use tokio::sync::watch;
 
 use crate::failure::{Failure, Kind};
 
-/// How long a cluster may take to answer the first question.
+/// How long a cluster may take to answer the first question; and how long where it is known what stands in the way.
 const CONNECT_MAX: Duration = Duration::from_secs(15);
+const UNREACHABLE_MAX: Duration = Duration::from_secs(3);
 
 /// How long a topic may take to be there after it was asked for, on a cluster that creates topics.
 const CREATION_MAX: Duration = Duration::from_secs(5);
@@ -302,7 +303,8 @@ impl Monitor {
             if let Some(refusal) = self.refusal() {
                 return Err(refusal);
             }
-            if started.elapsed() > CONNECT_MAX {
+            let known = answer.is_err() && self.failure.borrow().is_some();
+            if started.elapsed() > if known { UNREACHABLE_MAX } else { CONNECT_MAX } {
                 return Err(failure);
             }
             if answer.is_ok() {

@@ -1,0 +1,81 @@
+use std::collections::BTreeSet;
+
+use rdkafka::mocking::MockCluster;
+use tidegate_core::SourceError;
+use tidegate_model::endpoint::{Kafka, PartitionStrategy};
+
+use crate::support::{context, kafka, number, numbers, records, sink, soon, source, try_source};
+
+#[tokio::test]
+async fn what_was_acknowledged_is_committed_and_nothing_else() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("topic", 1, 1).unwrap();
+    let kafka = kafka(&cluster.bootstrap_servers());
+    let sink = sink(&kafka, &context());
+    soon(sink.write(&records(0..1200))).await.unwrap();
+
+    let mut first = source(&kafka).await;
+    let batch = soon(first.next()).await.unwrap().unwrap();
+    let safe = u32::try_from(batch.records.len()).unwrap();
+    soon(first.next()).await.unwrap().unwrap();
+    first.ack(batch.ack).await.unwrap();
+    soon(first.close()).await;
+
+    let mut second = source(&kafka).await;
+    let (got, acks) = numbers(&mut *second, (1200 - safe) as usize).await;
+    assert_eq!(got, (safe..1200).collect::<Vec<_>>());
+    for ack in acks {
+        second.ack(ack).await.unwrap();
+    }
+    soon(second.close()).await;
+
+    soon(sink.write(&records(1200..1201))).await.unwrap();
+    let mut third = source(&kafka).await;
+    assert_eq!(numbers(&mut *third, 1).await.0, [1200]);
+    soon(third.close()).await;
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_connect_says_why() {
+    let port = tidegate_testkit::free_port();
+    let opened = try_source(&kafka(&format!("127.0.0.1:{port}"))).await;
+    let Err(SourceError::Lost(trouble)) = opened else { panic!("there is nobody") };
+    assert_eq!(trouble.reason, "DataflowKafkaSourceConnectionFailed");
+    assert!(trouble.message.contains("refused"), "{trouble}");
+}
+
+/// Who does not poll holds up the whole group; so a source that nobody takes from must go on polling.
+#[tokio::test]
+async fn a_member_with_a_slow_destination_does_not_hold_up_the_group() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("topic", 2, 1).unwrap();
+    let kafka =
+        Kafka { partition_strategy: PartitionStrategy::Static, ..kafka(&cluster.bootstrap_servers()) };
+    for (instance, numbers) in [(0, 0..10_000), (1, 10_000..20_000)] {
+        let mut context = context();
+        context.flow.instance_index = instance;
+        soon(sink(&kafka, &context).write(&records(numbers))).await.unwrap();
+    }
+    let mut slow = source(&kafka).await;
+    let early = soon(slow.next()).await.unwrap().unwrap();
+
+    let mut other = source(&kafka).await;
+    let (of_other, _) = numbers(&mut *other, 10_000).await;
+    let first = of_other[0];
+    assert_eq!(of_other, (first..first + 10_000).collect::<Vec<_>>(), "one partition, from its beginning");
+
+    // It may be for a partition that is the other's by now.
+    slow.ack(early.ack).await.unwrap();
+    let rest = if first == 0 { 10_000..20_000 } else { 0..10_000 };
+    let mut left: BTreeSet<u32> = rest.collect();
+    for record in &early.records {
+        left.remove(&number(record));
+    }
+    while !left.is_empty() {
+        for n in numbers(&mut *slow, 1).await.0 {
+            left.remove(&n);
+        }
+    }
+    soon(other.close()).await;
+    soon(slow.close()).await;
+}
