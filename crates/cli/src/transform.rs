@@ -124,6 +124,10 @@ impl Lines<'_> {
                 out.push(b'\n');
                 written(to.write_all(&out))?;
             }
+            if self.tells() {
+                // what is told of a message stands beside what came out
+                written(to.flush())?;
+            }
         }
         written(to.flush())
     }
@@ -171,12 +175,16 @@ impl Lines<'_> {
         }
     }
 
+    /// Whether anything is said of single messages.
+    fn tells(&self) -> bool {
+        self.args.explain || self.verbose
+    }
+
     fn tell(&self, number: u64, verdict: &Verdict, steps: &[Step]) {
-        let Self { args, verbose, .. } = self;
         let told = match verdict {
-            Verdict::Passed(_) if !args.explain => return,
-            _ if !args.explain && !verbose => return,
-            Verdict::Passed(record) => match args.format {
+            Verdict::Passed(_) if !self.args.explain => return,
+            _ if !self.tells() => return,
+            Verdict::Passed(record) => match self.args.format {
                 LineFormat::Payload => "passed".into(),
                 LineFormat::Message => format!("passed to {}", record.topic),
             },

@@ -5,6 +5,7 @@
 mod bench;
 mod check;
 mod client;
+mod docs;
 mod general;
 
 use std::io::Write;
