@@ -148,6 +148,7 @@ async fn kafka_as_destination_is_killed_and_frozen_in_mid_stream() {
     let so_far = got.all().len();
     until_got(&got, so_far + 2_000).await;
     kafka.freeze().await;
+    // nothing is waited for: so long it stands still
     tokio::time::sleep(Duration::from_secs(2)).await;
     kafka.thaw().await;
     publisher.await.unwrap();

@@ -76,7 +76,8 @@ impl ConsumerContext for Events<Assignment> {
 
     fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
         match result {
-            Ok(()) | Err(KafkaError::ConsumerCommit(Code::NoOffset)) => {}
+            // nothing to commit, or nobody there now: the next commit has the same offsets
+            Ok(()) | Err(KafkaError::ConsumerCommit(Code::NoOffset | Code::WaitingForCoordinator)) => {}
             // what is not committed is delivered again
             Err(error) => tracing::warn!(%error, "offsets were not committed"),
         }
@@ -172,7 +173,7 @@ impl Reader {
     }
 
     fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed) || self.batches.is_closed()
+        self.stop.load(Ordering::Relaxed)
     }
 
     fn run(&self) {
