@@ -240,7 +240,8 @@ impl Producer {
                 biased;
                 () = &mut event => return Ok(()),
                 _ = ended.changed() => {}
-                _ = failure.changed() => {}
+                // what was reported before the failure says nothing about it
+                _ = failure.changed() => seen = reports(),
                 () = tokio::time::sleep(TICK) => {
                     idle += TICK;
                     let now = reports();
