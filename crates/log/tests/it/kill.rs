@@ -57,7 +57,7 @@ fn what_was_durable_outlives_kill_9() {
     let mut read = 0;
     for round in 0..ROUNDS {
         let mut child = Command::new(env::current_exe().expect("this test"))
-            .args(["child", "--exact", "--nocapture"])
+            .args(["kill::child", "--exact", "--nocapture"])
             .env(CHILD_DIR, &dir)
             .stdout(Stdio::piped())
             .spawn()
