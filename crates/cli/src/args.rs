@@ -383,6 +383,9 @@ impl Cli {
             Command::Check(args) if args.load.paths.is_empty() => {
                 return fail(ErrorKind::MissingRequiredArgument, "which files? `tidegate check PATH...`");
             }
+            Command::Dlq { what: DeadLetters::Drop { ids, all: false, .. } } if ids.is_empty() => {
+                return fail(ErrorKind::MissingRequiredArgument, "which ones? Name them, or say --all");
+            }
             Command::Transform(args) if args.load.paths.is_empty() => {
                 return fail(
                     ErrorKind::MissingRequiredArgument,

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use tidegate_core::{Files, Record};
 use tidegate_expr::Step;
+use tidegate_model::schema::SchemaFormat;
 use tidegate_server::message::{self, Message};
 
 use crate::args::{Form, Global, LineFormat, SchemaFile, TransformArgs};
@@ -23,7 +24,9 @@ const LINE_BYTES_MAX: u64 = 512 << 20;
 
 pub(crate) fn transform(args: &TransformArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let mut files = load::read(&args.load.paths)?;
-    args.schema.iter().for_each(|schema| add_schema(schema, &mut files));
+    for schema in &args.schema {
+        add_schema(schema, &mut files).with_context(|| format!("can't read {}", schema.file.display()))?;
+    }
     let Loaded { files, catalog, diagnostics } = load::load_files(files, &load::options(&args.load, false))?;
     let report = Report::new(&files, catalog.resources().len(), &diagnostics);
     if report.has_errors() {
@@ -53,14 +56,18 @@ pub(crate) fn transform(args: &TransformArgs, global: &Global) -> anyhow::Result
 }
 
 /// Adds a resource that names the file, so that what is said of the document is said of that file.
-fn add_schema(SchemaFile { name, version, file }: &SchemaFile, files: &mut Files) {
+fn add_schema(SchemaFile { name, version, file }: &SchemaFile, files: &mut Files) -> anyhow::Result<()> {
+    let document: Value = serde_json::from_str(&load::open(file)?).unwrap_or_default();
+    let delta = document["$schema"] == SchemaFormat::Delta.as_str();
+    let format = if delta { SchemaFormat::Delta } else { SchemaFormat::JsonSchema };
     let resource = json!({
         "apiVersion": "tidegate.dev/v1",
         "kind": "Schema",
         "metadata": { "name": name },
-        "spec": { "version": version, "contentFile": file },
+        "spec": { "version": version, "format": format.as_str(), "contentFile": file },
     });
     files.add(format!("--schema {name}:{version}"), resource.to_string());
+    Ok(())
 }
 
 fn set_datasets(flow: &mut Offline, args: &TransformArgs) -> anyhow::Result<()> {

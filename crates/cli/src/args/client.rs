@@ -104,7 +104,7 @@ pub(crate) enum DeadLetters {
         #[command(flatten)]
         flow: FlowArgs,
         /// Which
-        #[arg(value_name = "ID", required_unless_present = "all")]
+        #[arg(value_name = "ID")]
         ids: Vec<String>,
         /// All of them
         #[arg(long, conflicts_with = "ids")]

@@ -1,34 +1,7 @@
 //! `tap` and `top` against a server whose answers are written down.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
-use std::thread::{self, JoinHandle};
-
+use crate::canned::{answer, serve};
 use crate::{Said, run};
-
-/// Gives each connection the next answer, whatever it asks; then tells what was asked.
-fn serve(answers: Vec<String>) -> (String, JoinHandle<Vec<String>>) {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let asked = thread::spawn(move || {
-        answers
-            .iter()
-            .map(|answer| {
-                let (mut stream, _) = listener.accept().unwrap();
-                let mut lines = BufReader::new(&stream).lines().map(Result::unwrap);
-                let asked = lines.next().unwrap();
-                while lines.next().is_some_and(|l| !l.is_empty()) {}
-                stream.write_all(answer.as_bytes()).unwrap();
-                asked
-            })
-            .collect()
-    });
-    (address, asked)
-}
-
-fn answer(status: &str, content_type: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nConnection: close\r\n\r\n{body}")
-}
 
 fn dataflows(received: u64) -> String {
     let flow = |name: &str, state: &str, status: &str, message: &str| {

@@ -7,7 +7,7 @@ use crate::{run, tidegate};
 #[test]
 fn wrong_usage_exits_2_and_says_what_is_right() {
     for (args, expected) in [
-        (&["chekc"][..], "a similar subcommand exists: 'check'"),
+        (&["chekc"][..], "subcommands exist: 'schema', 'check'"),
         (&["check"], "tidegate check PATH..."),
         (&["run", "--durability", "disk"], "comes with the durable log"),
         (&["top", "--interval", "soon"], "--interval"),

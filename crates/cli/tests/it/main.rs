@@ -3,10 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod bench;
+mod canned;
+mod cases;
 mod check;
 mod client;
 mod docs;
 mod general;
+mod services;
+mod transform;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
