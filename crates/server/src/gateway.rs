@@ -94,10 +94,9 @@ impl Idle {
 
 /// What of a plan this version can't run. A flow never runs in part.
 fn cannot_run(plan: &Plan) -> Option<String> {
-    let runs = |settings: &Settings| match settings {
-        Settings::Mqtt(_) => true,
-        Settings::Kafka(_) => cfg!(feature = "kafka"),
-        _ => false,
+    let runs = |settings: &Settings| {
+        matches!(settings, Settings::Mqtt(_))
+            || cfg!(feature = "kafka") && matches!(settings, Settings::Kafka(_))
     };
     if !runs(&plan.source.endpoint.settings) {
         Some(format!(
