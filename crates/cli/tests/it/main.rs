@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod docs;
 mod general;
+mod language;
 mod services;
 mod transform;
 
