@@ -28,7 +28,11 @@ impl<'a> Report<'a> {
     }
 
     pub(crate) fn has_errors(&self) -> bool {
-        self.summary().errors > 0
+        self.errors() > 0
+    }
+
+    pub(crate) fn errors(&self) -> usize {
+        self.summary().errors
     }
 
     /// Every diagnostic with the lines it is about, then the summary.
@@ -50,17 +54,17 @@ impl<'a> Report<'a> {
     /// The form of section 4 of the contract, on one line.
     pub(crate) fn json(&self) -> String {
         #[derive(Serialize)]
-        struct Root<'a> {
+        struct Root {
             files: usize,
             resources: usize,
             summary: Summary,
-            diagnostics: Vec<Entry<'a>>,
+            diagnostics: Vec<Box<RawValue>>,
         }
         let root = Root {
             files: self.files.len(),
             resources: self.resources,
             summary: self.summary(),
-            diagnostics: self.diagnostics.iter().map(|d| Entry::of(d, self.files)).collect(),
+            diagnostics: self.entries(),
         };
         let mut text = serde_json::to_string(&root).expect("all keys are strings");
         text.push('\n');

@@ -122,7 +122,7 @@ object! {
     /// One of `steps`.
     pub(crate) struct StepFields {
         /// A message.
-        input "input": required Message;
+        _input "input": required Message;
         /// What becomes of it.
         expect "expect": optional Expected;
     }
@@ -274,9 +274,9 @@ impl Read for Properties {
     }
 }
 
-/// A message whose fields are known ones.
+/// A message whose fields are known ones. What they say is for whoever makes a record of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Message(Node);
+pub(crate) struct Message;
 
 impl Read for Message {
     fn wants() -> String {
@@ -289,13 +289,13 @@ impl Read for Message {
 
     fn read(node: &Node, at: Span, problems: &mut Problems) -> Option<Self> {
         let fields = MessageFields::read(node, at, problems)?;
-        (!fields.flawed).then(|| Self(node.clone()))
+        (!fields.flawed).then_some(Self)
     }
 }
 
-/// What is expected, and how it is written.
+/// What is expected. How it is compared is for whoever has the other side.
 #[derive(Clone, Debug)]
-pub(crate) struct Expected(Node, Fate);
+pub(crate) struct Expected(Fate);
 
 impl Read for Expected {
     fn wants() -> String {
@@ -333,7 +333,7 @@ impl Read for Expected {
         {
             complain(other.0.span(), "a message has `payload` or `payloadBase64`, not both");
         }
-        (!said).then(|| Self(node.clone(), fate))
+        (!said).then_some(Self(fate))
     }
 }
 
@@ -452,9 +452,8 @@ fn suite(fields: SuiteFields, node: &Node, problems: &mut Problems) -> Option<Su
 }
 
 fn case(fields: CaseFields, node: &Node, problems: &mut Problems) -> Option<Case> {
-    let at = fields.at;
     let steps = match (fields.input, fields.steps) {
-        (Some(input), None) => vec![step(input, fields.expect, node)],
+        (Some(Message), None) => step(fields.expect, node).into_iter().collect(),
         (None, Some(steps)) => {
             if steps.value.is_empty() {
                 problems.push(error(codes::BAD_CASE, steps.span, "there are no steps here"));
@@ -464,16 +463,20 @@ fn case(fields: CaseFields, node: &Node, problems: &mut Problems) -> Option<Case
                 problems.push(error(codes::BAD_CASE, expect.key_span, message));
             }
             let nodes = node.get("steps").map_or(&[][..], items);
-            let both = steps.value.into_iter().zip(nodes);
-            both.filter_map(|(fields, node)| Some(step(fields.input?, fields.expect, node))).collect()
+            steps
+                .value
+                .into_iter()
+                .zip(nodes)
+                .filter_map(|(fields, node)| step(fields.expect, node))
+                .collect()
         }
-        (Some(_), Some(steps)) => {
+        (Some(Message), Some(steps)) => {
             problems.push(error(codes::BAD_CASE, steps.span, "a case has `input` or `steps`, not both"));
             return None;
         }
         (None, None) => {
             if !fields.flawed {
-                let problem = error(codes::BAD_CASE, at, "this case has no message");
+                let problem = error(codes::BAD_CASE, fields.at, "this case has no message");
                 problems.push(problem.help("write it under `input`, or several under `steps`"));
             }
             return None;
@@ -486,13 +489,9 @@ fn items(node: &Node) -> &[Node] {
     if let Value::List(items) = &node.value { items } else { &[] }
 }
 
-/// What was read, with the entries it was read from.
-fn step(Message(input): Message, expected: Option<Expected>, node: &Node) -> Step {
-    let entry = |key: &str, value: Node| Entry {
-        key: key.to_owned(),
-        key_span: node.entry(key).map_or(value.span, |e| e.key_span),
-        value,
-    };
-    let expect = expected.map(|Expected(value, fate)| Expect { entry: entry("expect", value), fate });
-    Step { input: entry("input", input), expect }
+/// What was read, with the entries it was read from; `None` if the message was complained about.
+fn step(expected: Option<Expected>, node: &Node) -> Option<Step> {
+    let entry = |key| node.entry(key).cloned();
+    let expect = expected.and_then(|Expected(fate)| Some(Expect { entry: entry("expect")?, fate }));
+    Some(Step { input: entry("input")?, expect })
 }
