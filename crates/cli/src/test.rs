@@ -21,8 +21,8 @@ use serde_json::value::RawValue;
 use tidegate_core::{Diagnostic, Files, Record, Severity, Span};
 use tidegate_expr::{Dataset, Json, Object, parse_json};
 use tidegate_model::cases::{self, Fate, Records, Step, Suite};
-use tidegate_model::node::{Node, Value};
-use tidegate_model::{LoadOptions, codes};
+use tidegate_model::node::{Node, Text, Value};
+use tidegate_model::{Catalog, LoadOptions, codes};
 use tidegate_server::message;
 
 use self::compare::Line;
@@ -74,6 +74,8 @@ struct Tried {
     /// Resources with errors, which keep its cases from being run.
     broken: Vec<Rc<Loaded>>,
     cases: Vec<TriedCase>,
+    /// All messages that go in, as JSON.
+    inputs: Vec<String>,
     updated: usize,
 }
 
@@ -101,35 +103,44 @@ impl Runner {
             diagnostics: parsed.diagnostics,
             broken: Vec::new(),
             cases: Vec::new(),
+            inputs: Vec::new(),
             updated: 0,
         };
         let folder = path.parent().unwrap_or(Path::new(""));
         for suite in parsed.value {
-            let cases = self.flow(&suite, folder, &mut tried.broken).and_then(|flow| {
+            let steps = suite.cases.iter().flat_map(|case| &case.steps);
+            tried.inputs.extend(steps.map(|step| step.input.value.to_json()));
+            let resources = match self.resources(&suite, folder) {
+                Ok(resources) => resources,
+                Err(problem) => {
+                    tried.diagnostics.push(problem);
+                    continue;
+                }
+            };
+            if resources.diagnostics.iter().any(|d| d.severity == Severity::Error) {
+                if !tried.broken.iter().any(|other| Rc::ptr_eq(other, &resources)) {
+                    tried.broken.push(resources);
+                }
+                continue;
+            }
+            let cases = flow(&suite, folder, &resources.catalog).and_then(|flow| {
                 suite.cases.iter().map(|case| run_case(&flow, case, &tried.files)).collect()
             });
             match cases {
                 Ok::<Vec<_>, _>(cases) => tried.cases.extend(cases),
-                Err(problem) => tried.diagnostics.extend(problem),
+                Err(problem) => tried.diagnostics.push(problem),
             }
         }
         tried
     }
 
-    /// What makes a suite's data flow, without memory.
-    fn flow<'s>(
-        &mut self,
-        suite: &'s Suite,
-        folder: &'s Path,
-        broken: &mut Vec<Rc<Loaded>>,
-    ) -> Result<impl Fn() -> Offline + use<>, Option<Diagnostic>> {
+    fn resources(&mut self, suite: &Suite, folder: &Path) -> Result<Rc<Loaded>, Diagnostic> {
+        let named = |name: &Text| folder.join(name.as_str());
         let (paths, at) = match suite.resources.as_slice() {
             // the folder of a bare name is the current one
             [] if folder == Path::new("") => (vec![PathBuf::from(".")], suite.at),
             [] => (vec![folder.to_owned()], suite.at),
-            named @ [first, ..] => {
-                (named.iter().map(|name| folder.join(name.as_str())).collect(), first.span())
-            }
+            [first, ..] => (suite.resources.iter().map(named).collect(), first.span()),
         };
         let options = &self.options;
         let load = |paths: &Vec<PathBuf>| {
@@ -137,41 +148,7 @@ impl Runner {
             loaded.map(Rc::new).map_err(|e| format!("{e:#}"))
         };
         let resources = self.resources.entry(paths).or_insert_with_key(load);
-        let resources = resources.as_ref().map_err(|why| absent(at, why.clone()))?;
-        if resources.diagnostics.iter().any(|d| d.severity == Severity::Error) {
-            if !broken.iter().any(|other| Rc::ptr_eq(other, resources)) {
-                broken.push(resources.clone());
-            }
-            return Err(None);
-        }
-        let flow_at = suite.flow.as_ref().map_or(suite.at, |name| name.span());
-        let text = |text: &'s Option<tidegate_model::node::Text>| text.as_ref().map(|text| text.as_str());
-        let outline = offline::choose(&resources.catalog, text(&suite.namespace), text(&suite.flow))
-            .map_err(|why| absent(flow_at, why))?
-            .clone();
-        let known = Offline::new(&outline).dataset_keys();
-        let mut datasets = Vec::new();
-        for dataset in &suite.datasets {
-            if !known.contains(&dataset.key) {
-                let help = match known.as_slice() {
-                    [] => "the data flow takes no datasets".into(),
-                    known => format!("the data flow takes {}", known.join(", ")),
-                };
-                let message = format!("there is no dataset `{}`", dataset.key);
-                return Err(absent(dataset.key_at, message).map(|problem| problem.help(help)));
-            }
-            let records = match &dataset.records {
-                Records::Here(lines) => Dataset::parse(Bytes::copy_from_slice(lines.as_bytes())).0,
-                Records::File(name) => offline::open_dataset(&folder.join(name.as_str()))
-                    .map_err(|e| absent(name.span(), format!("can't read it: {e:#}")))?,
-            };
-            datasets.push((dataset.key.clone(), records));
-        }
-        Ok(move || {
-            let mut flow = Offline::new(&outline);
-            datasets.iter().for_each(|(key, records)| flow.set_dataset(key, records));
-            flow
-        })
+        resources.clone().map_err(|why| absent(at, why))
     }
 
     /// Writes what came out into the file, provided that it then passes.
@@ -184,6 +161,7 @@ impl Runner {
         let new = rewrite::rewrite(text, &steps);
         let mut again = self.run(path, &new);
         let passes = again.diagnostics.len() == tried.diagnostics.len()
+            && again.inputs == tried.inputs
             && again.cases.len() == tried.cases.len()
             && again.cases.iter().all(|case| case.failures.is_empty());
         if !passes {
@@ -197,15 +175,38 @@ impl Runner {
 }
 
 /// The complaint about something that a test file names.
-fn absent(at: Span, message: String) -> Option<Diagnostic> {
-    Some(Diagnostic::new(codes::CASE_REFERENCE, Severity::Error, message).at(at))
+fn absent(at: Span, message: String) -> Diagnostic {
+    Diagnostic::new(codes::CASE_REFERENCE, Severity::Error, message).at(at)
 }
 
-fn run_case(
-    flow: &impl Fn() -> Offline,
-    case: &cases::Case,
-    files: &Files,
-) -> Result<TriedCase, Option<Diagnostic>> {
+/// What makes a suite's data flow, without memory.
+fn flow(suite: &Suite, folder: &Path, catalog: &Catalog) -> Result<impl Fn() -> Offline + use<>, Diagnostic> {
+    let at = suite.flow.as_ref().map_or(suite.at, Text::span);
+    let [namespace, name] = [&suite.namespace, &suite.flow].map(|text| text.as_ref().map(Text::as_str));
+    let outline = offline::choose(catalog, namespace, name).map_err(|why| absent(at, why))?.clone();
+    let known = Offline::new(&outline).dataset_keys();
+    let mut datasets = Vec::new();
+    for dataset in &suite.datasets {
+        if !known.contains(&dataset.key) {
+            let takes = if known.is_empty() { "no datasets".into() } else { known.join(", ") };
+            let problem = absent(dataset.key_at, format!("there is no dataset `{}`", dataset.key));
+            return Err(problem.help(format!("the data flow takes {takes}")));
+        }
+        let records = match &dataset.records {
+            Records::Here(lines) => Dataset::parse(Bytes::copy_from_slice(lines.as_bytes())).0,
+            Records::File(name) => offline::open_dataset(&folder.join(name.as_str()))
+                .map_err(|e| absent(name.span(), format!("can't read it: {e:#}")))?,
+        };
+        datasets.push((dataset.key.clone(), records));
+    }
+    Ok(move || {
+        let mut flow = Offline::new(&outline);
+        datasets.iter().for_each(|(key, records)| flow.set_dataset(key, records));
+        flow
+    })
+}
+
+fn run_case(flow: &impl Fn() -> Offline, case: &cases::Case, files: &Files) -> Result<TriedCase, Diagnostic> {
     let at = case.name.span();
     let mut flow = flow();
     let mut failures = Vec::new();
@@ -213,7 +214,7 @@ fn run_case(
         let record = message::parse(&step.input.value.to_json(), Instant::now()).map_err(|why| {
             let problem =
                 Diagnostic::new(codes::BAD_CASE, Severity::Error, format!("this is no message: {why}"));
-            Some(problem.at(step.input.value.head()))
+            problem.at(step.input.value.head())
         })?;
         let verdict = match flow.transform(record) {
             Verdict::Passed(record) => flow.send(&record).map_or_else(Verdict::Failed, Verdict::Passed),

@@ -290,3 +290,13 @@ fn what_comes_out_anew_each_time_is_not_written() {
     assert_eq!(said.code, Some(1));
     assert_eq!(fs::read_to_string(dir.path().join("a.test.yaml")).unwrap(), cases);
 }
+
+#[test]
+fn an_expectation_that_is_the_input_as_well_is_not_written() {
+    let cases = "cases: [{ name: a, input: { payload: &same { t: 1 } }, expect: { payload: *same } }]\n";
+    let rule = "map: [{ inputs: ['*'], output: '*' }, { inputs: [], output: x, expression: '1' }]";
+    let dir = folder(&[("flow.yaml", &flow("copy", "a", rule, "b")), ("a.test.yaml", cases)]);
+    let said = run(&["test", dir.path().to_str().unwrap(), "--update"]);
+    assert!(said.stderr.contains("left as it is"), "{}", said.stdout);
+    assert_eq!(fs::read_to_string(dir.path().join("a.test.yaml")).unwrap(), cases);
+}
