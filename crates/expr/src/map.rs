@@ -380,7 +380,7 @@ impl<'m> Node<'m> {
             Node::Computed(value) => value,
             Node::Object(_) => unreachable!("rules copy or compute, objects are what they are put into"),
         };
-        Ok(value.into_text())
+        Ok(value.to_text())
     }
 
     fn write(&self, out: &mut Vec<u8>) {

@@ -161,7 +161,9 @@ impl<'a> Value<'a> {
             Value::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
             Value::Int(value) => write!(out, "{value}").expect("writing to memory"),
             Value::Float(value) if !value.is_finite() => return Err(NotFinite),
-            Value::Float(value) => write!(out, "{value:?}").expect("writing to memory"),
+            Value::Float(value) => {
+                out.extend_from_slice(zmij::Buffer::new().format_finite(*value).as_bytes())
+            }
             Value::String(text) => write_string(text, out),
             Value::Tuple(items) => {
                 out.push(b'[');
@@ -178,12 +180,8 @@ impl<'a> Value<'a> {
     }
 
     /// As the value of a topic or a property; none for `()`, which removes it.
-    pub(crate) fn into_text(self) -> Option<String> {
-        match self {
-            Value::Empty => None,
-            Value::String(text) => Some(text.into_owned()),
-            other => Some(other.to_string()),
-        }
+    pub(crate) fn to_text(&self) -> Option<String> {
+        (*self != Value::Empty).then(|| self.to_string())
     }
 
     /// Whether it has a form in JSON.
@@ -245,6 +243,30 @@ impl fmt::Display for Value<'_> {
                     item.fmt(f)?;
                 }
                 f.write_str(")")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn floats_are_read_back_as_they_were_and_as_floats(bits in any::<u64>(), short in -1e6..1e6, places in 0..7usize) {
+            for value in [f64::from_bits(bits), short, format!("{short:.places$}").parse().expect("a number")] {
+                let mut out = Vec::new();
+                if Value::Float(value).write_json(&mut out).is_ok() {
+                    let text = String::from_utf8(out).expect("text");
+                    prop_assert!(parse_json(text.as_bytes()).is_ok());
+                    prop_assert!(matches!(Value::number(&text), Some(Value::Float(read)) if read.to_bits() == value.to_bits()));
+                    prop_assert!(text.len() <= 24);
+                } else {
+                    prop_assert!(!value.is_finite());
+                }
             }
         }
     }

@@ -30,8 +30,10 @@ use crate::transformer::Outcome;
 use crate::value::{Operand, Value};
 
 use self::plan::{Body, Reads};
+use self::records::Record;
 use self::tree::NodeId;
 use self::walk::Sites;
+use self::write::Parts;
 
 pub(crate) use self::plan::Plan;
 pub(crate) use self::records::Cells;
@@ -40,8 +42,6 @@ pub(crate) use self::records::Cells;
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     sites: Sites,
-    /// By dataset the number of the record that belongs to the message.
-    records: Vec<Option<usize>>,
     /// JSON texts of what map rules write.
     made: Vec<u8>,
     /// By step the part of those texts that is its own, if it writes.
@@ -57,18 +57,19 @@ pub(crate) fn run<'m>(
     scratch: &mut Scratch,
     message: Message<'m>,
 ) -> Option<Outcome> {
-    let Scratch { sites, records, pieces, made, out } = scratch;
+    let Scratch { sites, pieces, made, out } = scratch;
     let text = simdutf8::basic::from_utf8(message.payload).ok()?;
     sites.fill(&plan.message, text)?;
 
-    records.clear();
+    let mut records = Records::new();
     for ((dataset, matcher), reads) in transform.datasets.iter().zip(matchers).zip(&plan.datasets) {
         let matcher = matcher.as_ref().ok()?;
-        let view = View { matchers, message, text, sites, records };
-        let record = matcher.find(dataset, &view.operands(&dataset.inputs, reads)?);
-        records.push(record);
+        let cells = matcher.cells()?;
+        let mut operands = Operands::new();
+        View { message, text, sites, records: &records }.find(&dataset.inputs, reads, &mut operands);
+        records.push(matcher.find(dataset, &operands).map(|number| Record { cells, number }));
     }
-    let view = View { matchers, message, text, sites, records };
+    let view = View { message, text, sites, records: &records };
     for (rule, (filter, reads)) in transform.filters.iter().zip(&plan.filters).enumerate() {
         if view.stops(filter, reads, transform.semantics().filter)? {
             return Some(Outcome::Filtered { rule });
@@ -79,19 +80,20 @@ pub(crate) fn run<'m>(
     let mut beside = Beside::default();
     for step in &plan.steps {
         let map = &transform.maps[step.rule];
-        let piece = if step.reads.is_skipped(records) || map.output == Output::Remove {
+        let piece = if step.reads.is_skipped(&records) || map.output == Output::Remove {
             None
         } else {
             view.write(map, &step.reads, transform.semantics().missing, made, &mut beside)?
         };
         pieces.push(piece);
     }
-    let payload = match plan.body {
+    let message_bytes = text.as_bytes();
+    let payload = match &plan.body {
         Body::Same => message.payload.clone(),
         // left to the interpreter: it knows which of the two is left out or replaced
-        Body::Copy if sites.repeated => return None,
-        Body::Copy => {
-            for step in plan.steps.iter().filter(|step| !step.reads.is_skipped(records)) {
+        Body::Copy(_) if sites.repeated => return None,
+        Body::Copy(outline) => {
+            for step in plan.steps.iter().filter(|step| !step.reads.is_skipped(&records)) {
                 for replaced in &step.replaces {
                     if !replaced.leaf_only || sites.is_leaf(replaced.node, text) {
                         sites.drop(replaced.node);
@@ -99,65 +101,69 @@ pub(crate) fn run<'m>(
                 }
             }
             sites.drop_emptied(&plan.message);
-            plan.parts(text, sites, made).copy(pieces, out)
+            Parts { tree: &plan.message, outline, message: message_bytes, sites, made }.copy(pieces, out)
         }
-        Body::New => plan.parts(text, sites, made).new_object(pieces, out),
+        Body::New(tree, outline) => {
+            Parts { tree, outline, message: message_bytes, sites, made }.new_object(pieces, out)
+        }
     };
     beside.passed(payload, message.properties).ok().map(Outcome::Pass)
 }
 
 /// A message, walked over, and the records that belong to it.
 struct View<'v, 'm> {
-    matchers: &'m [Result<Matcher, String>],
     message: Message<'m>,
     text: &'m str,
     sites: &'v Sites,
-    records: &'v [Option<usize>],
+    records: &'v [Option<Record<'m>>],
 }
+
+/// By dataset; few data flows have more.
+type Records<'m> = SmallVec<[Option<Record<'m>>; 2]>;
 
 /// Rules with more inputs than this are rare.
 type Operands<'m> = SmallVec<[Operand<'m>; 6]>;
 
 impl<'m> View<'_, 'm> {
-    fn operands(&self, inputs: &'m [Source], reads: &Reads) -> Option<Operands<'m>> {
-        inputs.iter().zip(&reads.places).map(|(source, place)| self.operand(source, *place)).collect()
+    /// Adds what the inputs of a rule find.
+    fn find(&self, inputs: &'m [Source], reads: &Reads, operands: &mut Operands<'m>) {
+        for (source, place) in inputs.iter().zip(&reads.places) {
+            operands.push(self.operand(source, *place));
+        }
     }
 
     /// What an input finds, as [`crate::scene::Scene::find`] has it.
-    fn operand(&self, source: &'m Source, place: NodeId) -> Option<Operand<'m>> {
+    fn operand(&self, source: &'m Source, place: NodeId) -> Operand<'m> {
         let found = match source.root {
             Root::Message => self.sites.value(place, self.text).map(Operand::Raw),
             Root::Metadata => self.message.metadata(&source.path).map(Operand::Text),
-            Root::Matched(dataset) => match self.records[dataset] {
-                Some(record) => {
-                    let cells = self.matchers[dataset].as_ref().ok()?.cells()?;
-                    cells.value(record, place).map(Operand::Raw)
-                }
-                None => None,
-            },
+            Root::Matched(dataset) => {
+                self.records[dataset].and_then(|record| record.value(place)).map(Operand::Raw)
+            }
             Root::Candidate => None,
         };
         let found = found.unwrap_or(Operand::Missing);
-        Some(match &source.default {
+        match &source.default {
             Some(default) if found.is_missing() => Operand::Default(default),
             _ => found,
-        })
+        }
     }
 
     fn stops(&self, filter: &'m Filter, reads: &Reads, semantics: FilterSemantics) -> Option<bool> {
         if reads.is_skipped(self.records) {
             return Some(false);
         }
-        let operands = self.operands(&filter.inputs, reads)?;
+        let mut operands = Operands::new();
+        self.find(&filter.inputs, reads, &mut operands);
         for (source, operand) in filter.inputs.iter().zip(&operands) {
             let unmatched = matches!(source.root, Root::Matched(dataset) if self.records[dataset].is_none());
             if operand.is_missing() && !source.has_stand_in() && !unmatched {
                 return None;
             }
         }
-        match (filter.program.eval(&operands).ok()?, semantics) {
-            (Value::Bool(value), FilterSemantics::DropWhenTrue) => Some(value),
-            (Value::Bool(value), FilterSemantics::PassWhenTrue) => Some(!value),
+        match (filter.program.eval(&operands), semantics) {
+            (Ok(Value::Bool(value)), FilterSemantics::DropWhenTrue) => Some(value),
+            (Ok(Value::Bool(value)), FilterSemantics::PassWhenTrue) => Some(!value),
             _ => None,
         }
     }
@@ -172,7 +178,8 @@ impl<'m> View<'_, 'm> {
         made: &mut Vec<u8>,
         beside: &mut Beside<'m>,
     ) -> Option<Option<Range<usize>>> {
-        let operands = self.operands(&map.inputs, reads)?;
+        let mut operands = Operands::new();
+        self.find(&map.inputs, reads, &mut operands);
         let mut inputs = map.inputs.iter().zip(&operands);
         if missing == MissingInput::Error
             && inputs.any(|(source, operand)| operand.is_missing() && !source.has_stand_in())
@@ -181,21 +188,23 @@ impl<'m> View<'_, 'm> {
         }
         let start = made.len();
         let value = match (&map.program, operands.first(), &map.output) {
-            (Some(program), ..) => program.eval(&operands).ok()?,
+            (Some(program), ..) => program.eval(&operands),
             (None, None | Some(Operand::Missing), _) => return Some(None),
             (None, Some(Operand::Raw(text)), Output::Field(_)) => {
                 made.extend_from_slice(text.as_bytes());
                 return Some(Some(start..made.len()));
             }
-            (None, Some(operand), _) => operand.value().ok()?,
+            (None, Some(operand), _) => Ok(operand.value().ok()?),
         };
+        // by reference: a value is large to move
+        let value = value.as_ref().ok()?;
         match &map.output {
             Output::Field(_) => {
                 value.write_json(made).ok()?;
                 Some(Some(start..made.len()))
             }
             Output::Metadata(metadata) => {
-                beside.set(metadata, value.into_text());
+                beside.set(metadata, value.to_text());
                 Some(None)
             }
             Output::Remove => Some(None),

@@ -6,34 +6,31 @@ use crate::path::{Fields, Segment};
 use crate::rules::{MissingInput, Specialization};
 use crate::transform::{Map, Root, Source, Transform};
 
-use super::records::Cells;
+use super::records::{Cells, Record};
 use super::tree::{NodeId, ROOT, Tree};
-use super::walk::Sites;
-use super::write::Parts;
 
 /// Rules in the form in which they are followed. Rules and inputs have the numbers they have in the [`Transform`].
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// The fields of messages that rules name.
+    /// The fields of messages that rules read, and in a copy those that they write.
     pub(super) message: Tree,
     /// The fields of each dataset's records that filters and map rules name.
     pub(super) records: Vec<Tree>,
     pub(super) datasets: Vec<Reads>,
     pub(super) filters: Vec<Reads>,
     pub(super) steps: Vec<Step>,
-    pub(super) outline: Outline,
     pub(super) body: Body,
 }
 
 /// What the outgoing payload is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) enum Body {
     /// The incoming one.
     Same,
     /// A copy of the incoming one with parts left out, replaced and added.
-    Copy,
-    /// An object made of what rules write.
-    New,
+    Copy(Outline),
+    /// An object made of what rules write, with the fields of this tree.
+    New(Tree, Outline),
 }
 
 /// What a rule reads.
@@ -47,7 +44,7 @@ pub(super) struct Reads {
 
 impl Reads {
     /// `records` are those that belong to the message, by dataset.
-    pub(super) fn is_skipped(&self, records: &[Option<usize>]) -> bool {
+    pub(super) fn is_skipped(&self, records: &[Option<Record<'_>>]) -> bool {
         self.needs.iter().any(|dataset| records[*dataset].is_none())
     }
 }
@@ -84,6 +81,23 @@ pub(super) struct Written {
 }
 
 impl Outline {
+    fn new(tree: &Tree, steps: &[Step], maps: &[Map]) -> Self {
+        let mut nodes = vec![Vec::new(); tree.len()];
+        for (number, step) in steps.iter().enumerate() {
+            let Output::Field(fields) = &maps[step.rule].output else { continue };
+            let mut node = node(tree, Some(fields));
+            nodes[node].push(Written { step: number, child: None });
+            while node != ROOT {
+                let parent = tree.node(node).parent;
+                nodes[parent].push(Written { step: number, child: Some(node) });
+                node = parent;
+            }
+        }
+        let written = (ROOT..).zip(&nodes).filter(|(_, written)| !written.is_empty());
+        let names_bytes_max = written.map(|(node, _)| tree.node(node).key.len() + ",{}".len()).sum();
+        Self { nodes, names_bytes_max }
+    }
+
     pub(super) fn of(&self, node: NodeId) -> &[Written] {
         &self.nodes[node]
     }
@@ -114,47 +128,50 @@ impl Plan {
                 return None;
             }
         }
-        let fields_of = |root: Root| {
+        let same = transform.maps.is_empty() || transform.passes_payload().is_some();
+        let read = |root: Root| {
             let sources = transform.sources().filter(move |source| source.root == root);
             sources.filter_map(|source| plain(source.path.fields()?))
         };
-        let outputs = transform.maps.iter().filter_map(|map| match &map.output {
+        let written = transform.maps.iter().filter_map(|map| match &map.output {
             Output::Field(fields) => plain(fields),
             Output::Metadata(_) | Output::Remove => None,
         });
+        let written: Vec<_> = written.collect();
+        let into_copy = if copy.is_some() { written.as_slice() } else { &[] };
         let trees = Trees {
-            message: Tree::new(fields_of(Root::Message).chain(outputs)),
-            records: (0..transform.datasets.len()).map(|i| Tree::new(fields_of(Root::Matched(i)))).collect(),
+            message: Tree::new(read(Root::Message).chain(into_copy.iter().cloned())),
+            records: (0..transform.datasets.len()).map(|i| Tree::new(read(Root::Matched(i)))).collect(),
         };
-        let host = transform.semantics().host;
-        let datasets = transform.datasets.iter().map(|d| trees.reads(&d.inputs, host)).collect();
-        let filters = transform.filters.iter().map(|f| trees.reads(&f.inputs, host)).collect();
+        let semantics = transform.semantics();
         let steps = transform.maps.iter().enumerate().filter(|(rule, _)| Some(*rule) != copy);
         let steps: Vec<_> = steps
             .map(|(rule, map)| {
-                let reads = trees.reads(&map.inputs, host);
-                let replaces = trees.replaced(map, &reads.places, transform.semantics().specialization);
+                let reads = trees.reads(&map.inputs, semantics.host);
+                let replaces = match copy {
+                    Some(_) => trees.replaced(map, &reads.places, semantics.specialization),
+                    None => Vec::new(),
+                };
                 Step { rule, reads, replaces }
             })
             .collect();
-        let outline = trees.outline(&steps, &transform.maps);
-        let body = if transform.maps.is_empty() || transform.passes_payload().is_some() {
-            Body::Same
-        } else if copy.is_some() {
-            Body::Copy
-        } else {
-            Body::New
+        let body = match copy {
+            _ if same => Body::Same,
+            Some(_) => Body::Copy(Outline::new(&trees.message, &steps, &transform.maps)),
+            None => {
+                let tree = Tree::new(written);
+                let outline = Outline::new(&tree, &steps, &transform.maps);
+                Body::New(tree, outline)
+            }
         };
-        Some(Self { message: trees.message, records: trees.records, datasets, filters, steps, outline, body })
+        let datasets = transform.datasets.iter().map(|d| trees.reads(&d.inputs, semantics.host)).collect();
+        let filters = transform.filters.iter().map(|f| trees.reads(&f.inputs, semantics.host)).collect();
+        Some(Self { message: trees.message, records: trees.records, datasets, filters, steps, body })
     }
 
     /// What filters and map rules name in the records of that dataset.
     pub(crate) fn cells(&self, number: usize, dataset: &Dataset) -> Option<Cells> {
         Cells::new(dataset, &self.records[number])
-    }
-
-    pub(super) fn parts<'w>(&'w self, text: &'w str, sites: &'w Sites, made: &'w [u8]) -> Parts<'w> {
-        Parts { tree: &self.message, outline: &self.outline, message: text.as_bytes(), sites, made }
     }
 }
 
@@ -218,23 +235,6 @@ impl Trees {
             }
             _ => nodes.map(|node| Replaced { node, leaf_only: false }).collect(),
         }
-    }
-
-    fn outline(&self, steps: &[Step], maps: &[Map]) -> Outline {
-        let mut written = vec![Vec::new(); self.message.len()];
-        for (number, step) in steps.iter().enumerate() {
-            let Output::Field(fields) = &maps[step.rule].output else { continue };
-            let mut node = node(&self.message, Some(fields));
-            written[node].push(Written { step: number, child: None });
-            while node != ROOT {
-                let parent = self.message.node(node).parent;
-                written[parent].push(Written { step: number, child: Some(node) });
-                node = parent;
-            }
-        }
-        let nodes = (ROOT..).zip(&written).filter(|(_, written)| !written.is_empty());
-        let names_bytes_max = nodes.map(|(node, _)| self.message.node(node).key.len() + ",{}".len()).sum();
-        Outline { nodes: written, names_bytes_max }
     }
 }
 

@@ -28,10 +28,21 @@ impl Cells {
         }
         Some(Self { dataset: dataset.clone(), width: tree.len(), places })
     }
+}
 
-    pub(super) fn value(&self, record: usize, node: NodeId) -> Option<&str> {
-        let (start, end) = self.places[record * self.width + node];
-        let text = self.dataset.bytes(record).get(start as usize..end as usize)?;
+/// A record that belongs to the message.
+#[derive(Clone, Copy)]
+pub(super) struct Record<'m> {
+    pub(super) cells: &'m Cells,
+    pub(super) number: usize,
+}
+
+impl<'m> Record<'m> {
+    /// The text of a field's value.
+    pub(super) fn value(self, node: NodeId) -> Option<&'m str> {
+        let Self { cells, number } = self;
+        let (start, end) = cells.places[number * cells.width + node];
+        let text = cells.dataset.bytes(number).get(start as usize..end as usize)?;
         (end > 0).then(|| str::from_utf8(text).expect("checked when the dataset was read"))
     }
 }

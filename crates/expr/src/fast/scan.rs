@@ -1,7 +1,9 @@
 //! Forward over a JSON text without reading values. Accepts what [`crate::parse_json`] accepts, and nothing else.
 //!
-//! Where strings end is told for 64 bytes at a time, so that no time goes into what is in them: a bit for each byte
-//! that may end a string, in [`Scan::stops`].
+//! Made to be fast, in three ways. Where strings end is told for 64 bytes at a time, so that no time goes into what is
+//! in them: [`Scan::stops`]. Compact text is foreseen: two bytes are compared at once, such as the `":` behind a name,
+//! and white space takes the long way. And a [`Scan`] stays in registers: what is inlined changes it in place, what is
+//! not gets a copy and gives it back.
 
 use crate::json::{JSON_DEPTH_MAX, skip_escape};
 
@@ -9,10 +11,11 @@ use crate::json::{JSON_DEPTH_MAX, skip_escape};
 #[derive(Clone, Copy)]
 pub(super) struct Scan<'t> {
     text: &'t str,
-    bytes: &'t [u8],
-    at: usize,
-    /// The quotes, backslashes and control characters of the bytes before `looked_at` that were not yet come to.
+    /// So that adding to it as a `usize` can't overflow, which the compiler then needs not look out for.
+    at: u32,
+    /// A bit for each quote, backslash and control character in the last block of 64 bytes that was looked at.
     stops: u64,
+    /// Where that block ends.
     looked_at: usize,
 }
 
@@ -28,78 +31,149 @@ pub(super) struct Name {
 
 impl<'t> Scan<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Self { text, bytes: text.as_bytes(), at: 0, stops: 0, looked_at: 0 }
+        Self { text, at: 0, stops: 0, looked_at: 0 }
     }
 
-    pub(super) fn text(&self) -> &'t str {
+    pub(super) fn text(self) -> &'t str {
         self.text
     }
 
-    pub(super) fn is_done(&self) -> bool {
-        self.at == self.bytes.len()
+    pub(super) fn is_done(self) -> bool {
+        self.at() == self.text.len()
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the length of the text was checked")]
-    pub(super) fn place(&self) -> u32 {
-        self.at as u32
+    #[inline(always)]
+    fn at(self) -> usize {
+        self.at as usize
     }
 
-    /// The next byte; zero, which begins nothing, at the end.
-    #[inline]
-    pub(super) fn peek(&self) -> u8 {
-        self.byte(self.at)
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "within the text, whose length was checked")]
+    fn go_to(&mut self, at: usize) {
+        self.at = at as u32;
     }
 
-    #[inline]
-    fn byte(&self, at: usize) -> u8 {
-        self.bytes.get(at).copied().unwrap_or(0)
+    pub(super) fn place(self) -> u32 {
+        self.at
     }
 
-    /// Goes over that byte, if it comes next.
-    #[inline]
-    pub(super) fn take(&mut self, byte: u8) -> bool {
-        let there = self.peek() == byte;
-        self.at += usize::from(there);
-        there
+    #[inline(always)]
+    pub(super) fn peek(self) -> Option<u8> {
+        self.text.as_bytes().get(self.at()).copied()
     }
 
-    #[inline]
+    #[inline(always)]
+    fn bytes<const N: usize>(self, at: usize) -> Option<&'t [u8; N]> {
+        self.text.as_bytes().get(at..at + N)?.try_into().ok()
+    }
+
+    #[inline(always)]
     pub(super) fn space(&mut self) {
-        if self.peek() <= b' ' {
-            self.at = self.behind_space();
+        if self.peek() <= Some(b' ') {
+            *self = self.behind_space();
         }
     }
 
     #[cold]
-    fn behind_space(&self) -> usize {
-        let space =
-            self.bytes[self.at..].iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
-        self.at + space.count()
+    fn behind_space(mut self) -> Self {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+        self
     }
 
-    /// A value, with all that is in it, within `depth` arrays and objects.
+    /// Into an object, up to the quote of its first member's name; false if it has none, and ends.
+    #[inline(always)]
+    pub(super) fn first_member(&mut self) -> Option<bool> {
+        self.at += 1;
+        if self.peek()? == b'"' {
+            return Some(true);
+        }
+        let there;
+        (*self, there) = self.spaced_member(false)?;
+        Some(there)
+    }
+
+    /// From behind a member's value up to the quote of the next one's name; false if the object ends.
+    #[inline(always)]
+    pub(super) fn next_member(&mut self) -> Option<bool> {
+        if self.bytes(self.at()) == Some(b",\"") {
+            self.at += 1;
+            return Some(true);
+        }
+        if self.peek()? == b'}' {
+            self.at += 1;
+            return Some(false);
+        }
+        let there;
+        (*self, there) = self.spaced_member(true)?;
+        Some(there)
+    }
+
+    #[cold]
+    fn spaced_member(self, comma: bool) -> Option<(Self, bool)> {
+        let mut scan = self.behind_space();
+        let end = scan.peek()? == b'}';
+        if end || comma {
+            if !end && scan.peek()? != b',' {
+                return None;
+            }
+            scan.at += 1;
+        }
+        if !end {
+            scan = scan.behind_space();
+            if scan.peek()? != b'"' {
+                return None;
+            }
+        }
+        Some((scan, !end))
+    }
+
+    /// From the quote of a member's name up to its value.
+    #[inline(always)]
+    pub(super) fn name(&mut self) -> Option<Name> {
+        let start = self.at() + 1;
+        let end = self.stop(start)?;
+        if self.bytes(end) == Some(b"\":") {
+            self.go_to(end + 2);
+            return Some(Name { start, len: end - start, escaped: false });
+        }
+        let name;
+        (*self, name) = self.odd_name(end)?;
+        Some(name)
+    }
+
+    #[cold]
+    fn odd_name(self, stop: usize) -> Option<(Self, Name)> {
+        let (scan, escaped) = self.behind_odd_string(stop)?;
+        let start = self.at() + 1;
+        let name = Name { start, len: scan.at() - 1 - start, escaped };
+        let mut scan = scan.behind_space();
+        if scan.peek()? != b':' {
+            return None;
+        }
+        scan.at += 1;
+        Some((scan.behind_space(), name))
+    }
+
+    /// From a value, or white space before it, to behind the value, with all that is in it. It lies within `depth`
+    /// arrays and objects.
+    #[inline(always)]
     pub(super) fn value(&mut self, depth: usize) -> Option<()> {
-        // one that can be kept in registers
-        let mut scan = *self;
-        scan.value_here(depth)?;
-        *self = scan;
-        Some(())
-    }
-
-    #[inline]
-    fn value_here(&mut self, depth: usize) -> Option<()> {
         // the arrays and objects around, a bit each, and 1 for objects: they are no more than 127
         let mut objects = 0u128;
         let mut open = 0;
         loop {
-            match self.peek() {
-                b'"' => drop(self.string()?),
-                b'-' | b'0'..=b'9' => self.number()?,
+            match self.peek()? {
+                b'"' => self.string()?,
+                b'0'..=b'9' => self.number()?,
+                b'-' => {
+                    self.at += 1;
+                    self.number()?;
+                }
                 b'{' | b'[' if depth + open == JSON_DEPTH_MAX => return None,
                 b'{' => {
-                    self.at += 1;
-                    self.space();
-                    if !self.take(b'}') {
+                    if self.first_member()? {
                         (objects, open) = (objects << 1 | 1, open + 1);
                         self.name()?;
                         continue;
@@ -108,14 +182,19 @@ impl<'t> Scan<'t> {
                 b'[' => {
                     self.at += 1;
                     self.space();
-                    if !self.take(b']') {
+                    if self.peek()? != b']' {
                         (objects, open) = (objects << 1, open + 1);
                         continue;
                     }
+                    self.at += 1;
                 }
                 b't' => self.word(b"true")?,
                 b'f' => self.word(b"false")?,
                 b'n' => self.word(b"null")?,
+                b' ' | b'\t' | b'\n' | b'\r' => {
+                    self.space();
+                    continue;
+                }
                 _ => return None,
             }
             // behind a value
@@ -123,130 +202,145 @@ impl<'t> Scan<'t> {
                 if open == 0 {
                     return Some(());
                 }
-                self.space();
-                let in_object = objects & 1 == 1;
-                if self.take(b',') {
-                    self.space();
-                    if in_object {
-                        self.name()?;
-                    }
+                let another = if objects & 1 == 1 { self.next_member()? } else { self.next_item()? };
+                if another {
                     break;
                 }
-                if !self.take(if in_object { b'}' } else { b']' }) {
-                    return None;
-                }
                 (objects, open) = (objects >> 1, open - 1);
+            }
+            if objects & 1 == 1 {
+                self.name()?;
             }
         }
     }
 
-    /// A member's name, and what is between it and the value.
-    #[inline]
-    pub(super) fn name(&mut self) -> Option<Name> {
-        if self.peek() != b'"' {
-            return None;
-        }
-        let start = self.at + 1;
-        let escaped = self.string()?;
-        let len = self.at - 1 - start;
+    /// From behind an array's item over the comma; false if the array ends.
+    #[inline(always)]
+    fn next_item(&mut self) -> Option<bool> {
         self.space();
-        if !self.take(b':') {
-            return None;
-        }
-        self.space();
-        Some(Name { start, len, escaped })
+        let another = match self.peek()? {
+            b',' => true,
+            b']' => false,
+            _ => return None,
+        };
+        self.at += 1;
+        Some(another)
     }
 
-    /// A string; gives whether there are escapes in it.
-    #[inline]
-    fn string(&mut self) -> Option<bool> {
-        // its opening quote; before it there may be line ends between values
-        while self.stop()? != self.at {}
-        let end = self.stop()?;
-        if self.byte(end) == b'"' {
-            self.at = end + 1;
-            return Some(false);
+    #[inline(always)]
+    fn string(&mut self) -> Option<()> {
+        let end = self.stop(self.at() + 1)?;
+        if self.bytes(end) == Some(b"\"") {
+            self.go_to(end + 1);
+        } else {
+            *self = self.behind_odd_string(end)?.0;
         }
-        self.escapes(end)
+        Some(())
     }
 
-    /// The rest of a string that has an escape there, or a control character.
-    #[cold]
-    fn escapes(&mut self, mut stop: usize) -> Option<bool> {
+    /// The next quote, backslash or control character from there on, which is no earlier place than before.
+    #[inline(always)]
+    fn stop(&mut self, mut from: usize) -> Option<usize> {
         loop {
-            match self.byte(stop) {
+            if from >= self.looked_at {
+                let block = from & !63;
+                self.stops = stops_from(self.text.as_bytes(), block)?;
+                self.looked_at = block + 64;
+            }
+            let ahead = self.stops >> (from & 63);
+            if ahead != 0 {
+                return Some(from + ahead.trailing_zeros() as usize);
+            }
+            from = self.looked_at;
+        }
+    }
+
+    /// Goes on behind a string; gives whether there are escapes in it.
+    #[cold]
+    fn behind_odd_string(mut self, mut stop: usize) -> Option<(Self, bool)> {
+        let mut escaped = false;
+        loop {
+            match self.text.as_bytes().get(stop)? {
                 b'"' => {
-                    self.at = stop + 1;
-                    return Some(true);
+                    self.go_to(stop + 1);
+                    return Some((self, escaped));
                 }
                 b'\\' => {
-                    let behind = skip_escape(self.text, stop)?;
-                    while stop < behind {
-                        stop = self.stop()?;
-                    }
+                    escaped = true;
+                    stop = self.stop(skip_escape(self.text, stop)?)?;
                 }
                 _ => return None,
             }
         }
     }
 
-    /// The next quote, backslash or control character.
-    #[inline]
-    fn stop(&mut self) -> Option<usize> {
-        while self.stops == 0 {
-            self.stops = self.look(self.looked_at)?;
-            self.looked_at += 64;
-        }
-        let stop = self.looked_at - 64 + self.stops.trailing_zeros() as usize;
-        self.stops &= self.stops - 1;
-        Some(stop)
-    }
-
-    fn look(&self, from: usize) -> Option<u64> {
-        let rest = self.bytes.get(from..)?;
-        if let Some(block) = rest.first_chunk() {
-            return Some(stops_of(block));
-        }
-        let mut block = [b' '; 64];
-        block[..rest.len()].copy_from_slice(rest);
-        (!rest.is_empty()).then(|| stops_of(&block))
-    }
-
-    #[inline]
-    fn word(&mut self, word: &[u8]) -> Option<()> {
-        let there = self.bytes[self.at..].starts_with(word);
-        self.at += word.len();
+    #[inline(always)]
+    fn word<const N: usize>(&mut self, word: &[u8; N]) -> Option<()> {
+        let there = self.bytes(self.at())? == word;
+        self.go_to(self.at() + N);
         there.then_some(())
     }
 
-    #[inline]
+    /// A number without its sign.
+    #[inline(always)]
     fn number(&mut self) -> Option<()> {
-        let start = self.at + usize::from(self.peek() == b'-');
-        let short = self.bytes.get(start..).and_then(<[u8]>::first_chunk).and_then(decimal_len);
-        self.at = match short {
-            Some(len) => start + len,
-            None => self.behind_number(start)?,
+        let len = match self.bytes(self.at()).and_then(decimal_len) {
+            Some(len) => len,
+            None => number_len(self.text.as_bytes().get(self.at()..)?)?,
         };
+        self.go_to(self.at() + len);
         Some(())
     }
+}
 
-    /// Any number, without its sign.
-    #[cold]
-    fn behind_number(&self, start: usize) -> Option<usize> {
-        let behind_digits = |start: usize| {
-            let digits = self.bytes.get(start..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            (digits > 0).then_some(start + digits)
-        };
-        let mut at = if self.byte(start) == b'0' { start + 1 } else { behind_digits(start)? };
-        if self.byte(at) == b'.' {
-            at = behind_digits(at + 1)?;
-        }
-        if matches!(self.byte(at), b'e' | b'E') {
-            let sign = usize::from(matches!(self.byte(at + 1), b'+' | b'-'));
-            at = behind_digits(at + 1 + sign)?;
-        }
-        Some(at)
+/// The length of the number these bytes begin with, if it ends among them and has no exponent.
+#[inline(always)]
+fn decimal_len(bytes: &[u8; 16]) -> Option<usize> {
+    const EACH: u128 = u128::MAX / 0xff;
+    const TOP: u128 = EACH * 0x80;
+    let text = u128::from_le_bytes(*bytes);
+    // the top bit of each byte says whether it is less than `.`, or more than `9`; carries go to bytes behind such ones
+    let others =
+        (!(text | TOP).wrapping_sub(EACH * b'.' as u128) | text.wrapping_add(EACH * 0x46) | text) & TOP;
+    let len = others.trailing_zeros() as usize / 8;
+    // from here on nothing has to be waited for: all of it is one branch that is foreseen
+    let within = others.wrapping_sub(1) & !others;
+    let points = !(text | TOP).wrapping_sub(EACH * b'0' as u128) & TOP & within;
+    let is_slash = points >> 7 & text != 0;
+    let two_points = points & points.wrapping_sub(1) != 0;
+    let at_the_edge = points & (0x80 | others >> 8) != 0;
+    let leading_zero = (bytes[0] == b'0') & ((points | others) & 0x8000 == 0);
+    let exponent = bytes[len % 16] | 0x20 == b'e';
+    let odd = (len == 0) | (len == 16) | is_slash | two_points | at_the_edge | leading_zero | exponent;
+    (!odd).then_some(len)
+}
+
+fn stops_from(bytes: &[u8], start: usize) -> Option<u64> {
+    let rest = bytes.get(start..)?;
+    if let Some(block) = rest.first_chunk() {
+        return Some(stops_of(block));
     }
+    let mut block = [b' '; 64];
+    block[..rest.len()].copy_from_slice(rest);
+    (!rest.is_empty()).then(|| stops_of(&block))
+}
+
+/// The length of the number these bytes begin with, whatever it is like.
+#[cold]
+fn number_len(bytes: &[u8]) -> Option<usize> {
+    let digits = |start: usize| {
+        let count = bytes.get(start..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        (count > 0).then_some(start + count)
+    };
+    let mut end = if bytes.first()? == &b'0' { 1 } else { digits(0)? };
+    if let Some(b'.') = bytes.get(end) {
+        end = digits(end + 1)?;
+    }
+    if let Some(b'e' | b'E') = bytes.get(end) {
+        let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+        end = digits(end + 1 + sign)?;
+    }
+    Some(end)
 }
 
 /// A bit for each byte that is a quote, a backslash or a control character.
@@ -261,25 +355,4 @@ fn stops_of(block: &[u8; 64]) -> u64 {
         bits |= gathered << (8 * i);
     }
     bits
-}
-
-/// The length of the number these bytes begin with, if it ends among them, and has no exponent.
-#[inline]
-fn decimal_len(bytes: &[u8; 16]) -> Option<usize> {
-    const EACH: u128 = u128::MAX / 0xff;
-    // of digits 0 to 9 are left; adding sets the highest bit of what is more
-    let values = u128::from_le_bytes(*bytes) ^ (EACH * b'0' as u128);
-    let others = (values.wrapping_add(EACH * 0x76) | values) & (EACH * 0x80);
-    // it may carry into bytes behind the second byte that is no digit, but not before it
-    let first = others.trailing_zeros() as usize / 8;
-    let second = (others & others.wrapping_sub(1)).trailing_zeros() as usize / 8;
-    let at = |place: usize| bytes[place % 16];
-    let fraction = at(first) == b'.';
-    let len = if fraction { second } else { first };
-    let wrong = first == 0
-        || fraction && second == first + 1
-        || bytes[0] == b'0' && first > 1
-        || len >= 16
-        || at(len) | 0x20 == b'e';
-    (!wrong).then_some(len)
 }

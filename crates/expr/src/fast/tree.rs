@@ -26,22 +26,65 @@ pub(super) struct Node {
     children: Children,
 }
 
-/// Named fields, put so that most names that are not among them are told at a glance.
+/// Fields by their names, in a hash table with much room to spare, so that most names that are not in it are told at a
+/// glance.
 #[derive(Debug, Default)]
 struct Children {
-    /// Which lengths there are, in bytes; bit 63 is for all beyond.
-    lengths: u64,
-    /// By length and head.
-    sorted: Vec<Child>,
+    all: Box<[Child]>,
+    /// One more than the number of a child, which is in the slot that its name asks for or behind it; 0 is none. As
+    /// many slots as a power of two, or none at all if there is no child.
+    slots: Box<[u32]>,
 }
 
 #[derive(Debug)]
 struct Child {
     len: usize,
-    /// See [`head`].
+    /// The first eight bytes of the name; see [`head`].
     head: u64,
-    name: Box<[u8]>,
+    /// The others.
+    rest: Box<[u8]>,
     node: NodeId,
+}
+
+impl Children {
+    fn new(names: &[(&str, NodeId)]) -> Self {
+        let count = if names.is_empty() { 0 } else { (8 * names.len()).next_power_of_two() };
+        let mut slots = vec![0; count];
+        let mut all = Vec::new();
+        for (name, node) in names {
+            let (len, head) = (name.len(), head(name.as_bytes(), 0, name.len()));
+            let rest = name.as_bytes().get(8..).unwrap_or_default().into();
+            all.push(Child { len, head, rest, node: *node });
+            let mut slot = first_slot(len, head) & (count - 1);
+            while slots[slot] > 0 {
+                slot = (slot + 1) & (count - 1);
+            }
+            slots[slot] = u32::try_from(all.len()).expect("rules name few fields");
+        }
+        Self { all: all.into(), slots: slots.into() }
+    }
+
+    #[inline(always)]
+    fn find(&self, text: &[u8], start: usize, len: usize) -> Option<NodeId> {
+        let last = self.slots.len().checked_sub(1)?;
+        let head = head(text, start, len);
+        let mut slot = first_slot(len, head);
+        loop {
+            let number = *self.slots.get(slot & last)? as usize;
+            let child = self.all.get(number.checked_sub(1)?)?;
+            if child.len == len
+                && child.head == head
+                && (len <= 8 || *child.rest == text[start + 8..start + len])
+            {
+                return Some(child.node);
+            }
+            slot += 1;
+        }
+    }
+}
+
+fn first_slot(len: usize, head: u64) -> usize {
+    ((head ^ (len as u64) << 56).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
 }
 
 impl Tree {
@@ -65,19 +108,9 @@ impl Tree {
         key.push(b':');
         let id = self.nodes.len();
         self.nodes.push(Node { parent, end: id, key: key.into(), children: Children::default() });
-        let mut children = Children::default();
-        for (name, below) in &below.0 {
-            let node = self.add(id, name, below);
-            let name = name.as_bytes();
-            children.lengths |= length_bit(name.len());
-            children.sorted.push(Child {
-                len: name.len(),
-                head: head(name, 0, name.len()),
-                name: name.into(),
-                node,
-            });
-        }
-        children.sorted.sort_by_key(|child| (child.len, child.head));
+        let children: Vec<_> =
+            below.0.iter().map(|(name, below)| (*name, self.add(id, name, below))).collect();
+        let children = Children::new(&children);
         let end = self.nodes.len();
         let node = &mut self.nodes[id];
         (node.end, node.children) = (end, children);
@@ -102,41 +135,20 @@ impl Tree {
 struct Names<'n>(IndexMap<&'n str, Names<'n>>);
 
 impl Node {
+    #[inline]
     pub(super) fn has_children(&self) -> bool {
-        self.children.lengths != 0
+        !self.children.all.is_empty()
     }
 
     /// The child whose name is those bytes of the text.
-    #[inline]
+    #[inline(always)]
     pub(super) fn child(&self, text: &[u8], start: usize, len: usize) -> Option<NodeId> {
-        if self.children.lengths & length_bit(len) == 0 {
-            return None;
-        }
-        let head = head(text, start, len);
-        let sorted = &self.children.sorted;
-        let first = if sorted.len() > 8 {
-            sorted.partition_point(|child| (child.len, child.head) < (len, head))
-        } else {
-            0
-        };
-        sorted[first..]
-            .iter()
-            .take_while(|child| child.len <= len)
-            .find(|child| {
-                child.len == len
-                    && child.head == head
-                    && (len <= 8 || child.name[8..] == text[start + 8..start + len])
-            })
-            .map(|child| child.node)
+        self.children.find(text, start, len)
     }
 }
 
-fn length_bit(len: usize) -> u64 {
-    1 << len.min(63)
-}
-
 /// The first eight bytes of a name as a number; zeros stand for what it is shorter.
-#[inline]
+#[inline(always)]
 fn head(text: &[u8], start: usize, len: usize) -> u64 {
     let bytes = match text.get(start..).and_then(<[u8]>::first_chunk) {
         Some(eight) => u64::from_le_bytes(*eight),

@@ -54,6 +54,9 @@ impl Sites {
         let mut walk = Walk { scan: Scan::new(text), tree, sites: self };
         walk.scan.space();
         let start = walk.scan.place();
+        if walk.scan.peek() != Some(b'{') {
+            return None;
+        }
         let members = walk.object(ROOT, 1)?;
         let end = walk.scan.place();
         walk.scan.space();
@@ -100,71 +103,62 @@ struct Walk<'t, 's> {
 impl Walk<'_, '_> {
     /// An object at that node, the `depth`th around what is in it; gives the number of its members.
     fn object(&mut self, node: NodeId, depth: usize) -> Option<u32> {
-        if !self.scan.take(b'{') {
-            return None;
-        }
-        self.scan.space();
-        if self.scan.take(b'}') {
-            return Some(0);
-        }
+        // one of its own, for the compiler to keep in registers
+        let mut scan = self.scan;
         let mut members = 0;
-        loop {
-            let start = self.scan.place();
-            let name = self.scan.name()?;
-            match self.child(node, name) {
-                Some(child) => self.field(child, start, members, depth)?,
-                None => self.scan.value(depth)?,
+        let mut another = scan.first_member()?;
+        while another {
+            let start = scan.place();
+            let name = scan.name()?;
+            let child = self.child(node, name);
+            if let Some(child) = child {
+                scan.space();
+                self.come_to(child, Site { start, value: scan.place(), place: members, ..Site::default() });
+            }
+            match child {
+                Some(child) if scan.peek()? == b'{' && self.tree.node(child).has_children() => {
+                    if depth == JSON_DEPTH_MAX {
+                        return None;
+                    }
+                    self.scan = scan;
+                    self.sites.by_node[child].members = Some(self.object(child, depth + 1)?);
+                    scan = self.scan;
+                }
+                _ => scan.value(depth)?,
+            }
+            if let Some(child) = child {
+                self.sites.by_node[child].end = scan.place();
             }
             members += 1;
-            self.scan.space();
-            if self.scan.take(b'}') {
-                return Some(members);
-            }
-            if !self.scan.take(b',') {
-                return None;
-            }
-            self.scan.space();
+            another = scan.next_member()?;
         }
+        self.scan = scan;
+        Some(members)
     }
 
+    fn come_to(&mut self, node: NodeId, site: Site) {
+        if self.sites.by_node[node].is_there() {
+            // it comes again: what it was before counts no more, nor what was in it
+            let before = node..self.tree.node(node).end;
+            self.sites.order.retain(|noted| !before.contains(noted));
+            self.sites.by_node[before].fill(Site::default());
+            self.sites.repeated = true;
+        }
+        self.sites.order.push(node);
+        self.sites.by_node[node] = site;
+    }
+
+    #[inline]
     fn child(&self, node: NodeId, name: Name) -> Option<NodeId> {
         let node = self.tree.node(node);
+        let text = self.scan.text();
         if !name.escaped {
-            return node.child(self.scan.text().as_bytes(), name.start, name.len);
+            return node.child(text.as_bytes(), name.start, name.len);
         }
-        // with its quotes
-        let text = &self.scan.text()[name.start - 1..name.start + name.len + 1];
-        match parse_json(text.as_bytes()) {
+        let with_quotes = &text[name.start - 1..name.start + name.len + 1];
+        match parse_json(with_quotes.as_bytes()) {
             Ok(Json::String(name)) => node.child(name.as_bytes(), 0, name.len()),
             _ => None,
         }
-    }
-
-    fn field(&mut self, node: NodeId, start: u32, place: u32, depth: usize) -> Option<()> {
-        if self.sites.by_node[node].is_there() {
-            self.forget(node);
-        }
-        self.sites.order.push(node);
-        let value = self.scan.place();
-        let members = if self.scan.peek() == b'{' && self.tree.node(node).has_children() {
-            if depth == JSON_DEPTH_MAX {
-                return None;
-            }
-            Some(self.object(node, depth + 1)?)
-        } else {
-            self.scan.value(depth)?;
-            None
-        };
-        self.sites.by_node[node] =
-            Site { start, value, end: self.scan.place(), place, members, ..Site::default() };
-        Some(())
-    }
-
-    /// The field comes again: what it was before counts no more, nor what was in it.
-    fn forget(&mut self, node: NodeId) {
-        let forgotten = node..self.tree.node(node).end;
-        self.sites.order.retain(|noted| !forgotten.contains(noted));
-        self.sites.by_node[forgotten].fill(Site::default());
-        self.sites.repeated = true;
     }
 }
