@@ -109,6 +109,9 @@ impl<'a> Value<'a> {
 
     /// An integer if it is written as one and fits, else the nearest float; none if that is infinite.
     pub(crate) fn number(text: &str) -> Option<Self> {
+        if let Some(value) = plain_number(text.as_bytes()) {
+            return Some(value);
+        }
         if let Ok(int) = text.parse() {
             return Some(Value::Int(int));
         }
@@ -206,6 +209,37 @@ impl<'a> Value<'a> {
     }
 }
 
+/// A number of at most 15 digits and without an exponent, as most are. So many digits are exact in a float, as are the
+/// powers of ten, and so their quotient is the float next to the number.
+fn plain_number(text: &[u8]) -> Option<Value<'static>> {
+    const POWERS: [f64; 16] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    let (negative, unsigned) = match text {
+        [b'-', unsigned @ ..] => (true, unsigned),
+        _ => (false, text),
+    };
+    if unsigned.len() > 15 || !unsigned.first()?.is_ascii_digit() {
+        return None;
+    }
+    let mut digits = 0i64;
+    let mut decimals = None;
+    for (i, byte) in unsigned.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => digits = digits * 10 + i64::from(byte - b'0'),
+            b'.' if decimals.is_none() => decimals = Some(unsigned.len() - 1 - i),
+            _ => return None,
+        }
+    }
+    Some(match decimals {
+        None => Value::Int(if negative { -digits } else { digits }),
+        Some(decimals) => {
+            #[expect(clippy::cast_precision_loss, reason = "it has no more than 15 digits")]
+            let value = digits as f64 / POWERS[decimals];
+            Value::Float(if negative { -value } else { value })
+        }
+    })
+}
+
 /// An infinity, or NaN: it has no form in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotFinite;
@@ -267,6 +301,20 @@ mod tests {
                 } else {
                     prop_assert!(!value.is_finite());
                 }
+            }
+        }
+
+        #[test]
+        fn plain_numbers_are_those_that_rust_reads(text in "-?[0-9]{1,9}(\\.[0-9]{0,8})?|-?[0-9.]{0,17}") {
+            let expected = match (text.parse(), text.parse()) {
+                (Ok(int), _) => Some(Value::Int(int)),
+                (_, Ok(float)) => Some(Value::Float(float)),
+                _ => None,
+            };
+            if let Some(value) = plain_number(text.as_bytes()) {
+                prop_assert_eq!(format!("{:?}", Some(value)), format!("{expected:?}"));
+            } else {
+                prop_assert!(text.len() > 15 || expected.is_none() || text.starts_with('.') || text.starts_with("-."));
             }
         }
     }

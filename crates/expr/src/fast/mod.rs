@@ -15,8 +15,6 @@ mod tree;
 mod walk;
 mod write;
 
-use std::ops::Range;
-
 use bytes::BytesMut;
 use smallvec::SmallVec;
 
@@ -29,11 +27,11 @@ use crate::transform::{Filter, Map, Root, Source, Transform};
 use crate::transformer::Outcome;
 use crate::value::{Operand, Value};
 
-use self::plan::{Body, Reads};
+use self::plan::{Body, Reads, Step};
 use self::records::Record;
 use self::tree::NodeId;
 use self::walk::Sites;
-use self::write::Parts;
+use self::write::{Parts, Piece};
 
 pub(crate) use self::plan::Plan;
 pub(crate) use self::records::Cells;
@@ -42,10 +40,10 @@ pub(crate) use self::records::Cells;
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     sites: Sites,
-    /// JSON texts of what map rules write.
+    /// What map rules write.
     made: Vec<u8>,
-    /// By step the part of those texts that is its own, if it writes.
-    pieces: Vec<Option<Range<usize>>>,
+    /// By step where that is, if it writes.
+    pieces: Vec<Option<Piece>>,
     out: BytesMut,
 }
 
@@ -83,7 +81,7 @@ pub(crate) fn run<'m>(
         let piece = if step.reads.is_skipped(&records) || map.output == Output::Remove {
             None
         } else {
-            view.write(map, &step.reads, transform.semantics().missing, made, &mut beside)?
+            view.write(map, step, transform.semantics().missing, made, &mut beside)?
         };
         pieces.push(piece);
     }
@@ -149,6 +147,12 @@ impl<'m> View<'_, 'm> {
         }
     }
 
+    /// Whether an input is missing and has no stand-in.
+    fn lacks_any(&self, inputs: &'m [Source], reads: &Reads) -> bool {
+        let mut inputs = inputs.iter().zip(&reads.places);
+        inputs.any(|(source, place)| self.operand(source, *place).is_missing() && !source.has_stand_in())
+    }
+
     fn stops(&self, filter: &'m Filter, reads: &Reads, semantics: FilterSemantics) -> Option<bool> {
         if reads.is_skipped(self.records) {
             return Some(false);
@@ -168,46 +172,44 @@ impl<'m> View<'_, 'm> {
         }
     }
 
-    /// Appends to `made` what a map rule writes to the payload, and gives the range, if it writes; or it writes beside
-    /// the payload.
+    /// Appends to `made` what a map rule writes to the payload, and tells where, if it writes; or it writes beside the
+    /// payload.
     fn write(
         &self,
         map: &'m Map,
-        reads: &Reads,
+        step: &Step,
         missing: MissingInput,
         made: &mut Vec<u8>,
         beside: &mut Beside<'m>,
-    ) -> Option<Option<Range<usize>>> {
-        let mut operands = Operands::new();
-        self.find(&map.inputs, reads, &mut operands);
-        let mut inputs = map.inputs.iter().zip(&operands);
-        if missing == MissingInput::Error
-            && inputs.any(|(source, operand)| operand.is_missing() && !source.has_stand_in())
-        {
+    ) -> Option<Option<Piece>> {
+        if missing == MissingInput::Error && self.lacks_any(&map.inputs, &step.reads) {
             return None;
         }
+        let mut operands = Operands::new();
         let start = made.len();
-        let value = match (&map.program, operands.first(), &map.output) {
-            (Some(program), ..) => program.eval(&operands),
-            (None, None | Some(Operand::Missing), _) => return Some(None),
-            (None, Some(Operand::Raw(text)), Output::Field(_)) => {
-                made.extend_from_slice(text.as_bytes());
-                return Some(Some(start..made.len()));
+        let value = match &map.program {
+            Some(program) => {
+                self.find(&map.inputs, &step.reads, &mut operands);
+                program.eval(&operands)
             }
-            (None, Some(operand), _) => Ok(operand.value().ok()?),
+            None => match self.operand(map.inputs.first()?, *step.reads.places.first()?) {
+                Operand::Missing => return Some(None),
+                Operand::Raw(text) if !step.key.is_empty() => {
+                    made.extend_from_slice(&step.key);
+                    made.extend_from_slice(text.as_bytes());
+                    return Some(Some(Piece { start, value: start + step.key.len(), end: made.len() }));
+                }
+                operand => Ok(operand.value().ok()?),
+            },
         };
         // by reference: a value is large to move
         let value = value.as_ref().ok()?;
-        match &map.output {
-            Output::Field(_) => {
-                value.write_json(made).ok()?;
-                Some(Some(start..made.len()))
-            }
-            Output::Metadata(metadata) => {
-                beside.set(metadata, value.to_text());
-                Some(None)
-            }
-            Output::Remove => Some(None),
+        if let Output::Metadata(metadata) = &map.output {
+            beside.set(metadata, value.to_text());
+            return Some(None);
         }
+        made.extend_from_slice(&step.key);
+        value.write_json(made).ok()?;
+        Some(Some(Piece { start, value: start + step.key.len(), end: made.len() }))
     }
 }

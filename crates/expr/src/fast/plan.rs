@@ -7,7 +7,7 @@ use crate::rules::{MissingInput, Specialization};
 use crate::transform::{Map, Root, Source, Transform};
 
 use super::records::{Cells, Record};
-use super::tree::{NodeId, ROOT, Tree};
+use super::tree::{NodeId, ROOT, Tree, member_key};
 
 /// Rules in the form in which they are followed. Rules and inputs have the numbers they have in the [`Transform`].
 #[derive(Debug)]
@@ -54,6 +54,8 @@ impl Reads {
 pub(super) struct Step {
     pub(super) rule: usize,
     pub(super) reads: Reads,
+    /// The name of the field that it writes, if it writes to the payload, as [`member_key`] has it.
+    pub(super) key: Vec<u8>,
     /// Fields of the message that it takes the place of in the copy.
     pub(super) replaces: Vec<Replaced>,
 }
@@ -65,44 +67,44 @@ pub(super) struct Replaced {
     pub(super) leaf_only: bool,
 }
 
-/// For each node of a message the steps that write to it or below it, in their order.
+/// For each node the steps that write to it or below it.
 #[derive(Debug)]
 pub(super) struct Outline {
-    nodes: Vec<Vec<Written>>,
+    nodes: Vec<Writes>,
     names_bytes_max: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Written {
-    /// By its number among the steps.
-    pub(super) step: usize,
-    /// The child of the node it writes to or below; none if it writes to the node itself.
-    pub(super) child: Option<NodeId>,
+#[derive(Clone, Debug, Default)]
+pub(super) struct Writes {
+    /// The step that writes to the node itself.
+    pub(super) itself: Option<usize>,
+    /// The steps that write below it, in their order, each with the child that it writes to or below.
+    pub(super) below: Vec<(usize, NodeId)>,
 }
 
 impl Outline {
     fn new(tree: &Tree, steps: &[Step], maps: &[Map]) -> Self {
-        let mut nodes = vec![Vec::new(); tree.len()];
+        let mut nodes = vec![Writes::default(); tree.len()];
         for (number, step) in steps.iter().enumerate() {
             let Output::Field(fields) = &maps[step.rule].output else { continue };
             let mut node = node(tree, Some(fields));
-            nodes[node].push(Written { step: number, child: None });
+            nodes[node].itself = Some(number);
             while node != ROOT {
                 let parent = tree.node(node).parent;
-                nodes[parent].push(Written { step: number, child: Some(node) });
+                nodes[parent].below.push((number, node));
                 node = parent;
             }
         }
-        let written = (ROOT..).zip(&nodes).filter(|(_, written)| !written.is_empty());
-        let names_bytes_max = written.map(|(node, _)| tree.node(node).key.len() + ",{}".len()).sum();
+        let outer = (ROOT..).zip(&nodes).filter(|(_, writes)| !writes.below.is_empty());
+        let names_bytes_max = outer.map(|(node, _)| tree.node(node).key.len() + "{}".len()).sum();
         Self { nodes, names_bytes_max }
     }
 
-    pub(super) fn of(&self, node: NodeId) -> &[Written] {
+    pub(super) fn of(&self, node: NodeId) -> &Writes {
         &self.nodes[node]
     }
 
-    /// How much the names and braces around what the steps write can come to.
+    /// How much the names and braces can come to of objects that are made to write into.
     pub(super) fn names_bytes_max(&self) -> usize {
         self.names_bytes_max
     }
@@ -152,7 +154,11 @@ impl Plan {
                     Some(_) => trees.replaced(map, &reads.places, semantics.specialization),
                     None => Vec::new(),
                 };
-                Step { rule, reads, replaces }
+                let name = match &map.output {
+                    Output::Field(fields) => fields.names(&[]).last(),
+                    Output::Metadata(_) | Output::Remove => None,
+                };
+                Step { rule, reads, key: name.map(member_key).unwrap_or_default(), replaces }
             })
             .collect();
         let body = match copy {

@@ -11,12 +11,12 @@ use crate::json::{JSON_DEPTH_MAX, skip_escape};
 #[derive(Clone, Copy)]
 pub(super) struct Scan<'t> {
     text: &'t str,
-    /// So that adding to it as a `usize` can't overflow, which the compiler then needs not look out for.
+    /// With 32 bits, so that a sum can't overflow a `usize`: that saves a branch wherever the text is looked into.
     at: u32,
     /// A bit for each quote, backslash and control character in the last block of 64 bytes that was looked at.
     stops: u64,
     /// Where that block ends.
-    looked_at: usize,
+    looked_at: u32,
 }
 
 /// A member's name.
@@ -34,23 +34,8 @@ impl<'t> Scan<'t> {
         Self { text, at: 0, stops: 0, looked_at: 0 }
     }
 
-    pub(super) fn text(self) -> &'t str {
-        self.text
-    }
-
     pub(super) fn is_done(self) -> bool {
-        self.at() == self.text.len()
-    }
-
-    #[inline(always)]
-    fn at(self) -> usize {
-        self.at as usize
-    }
-
-    #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "within the text, whose length was checked")]
-    fn go_to(&mut self, at: usize) {
-        self.at = at as u32;
+        self.at as usize == self.text.len()
     }
 
     pub(super) fn place(self) -> u32 {
@@ -59,11 +44,12 @@ impl<'t> Scan<'t> {
 
     #[inline(always)]
     pub(super) fn peek(self) -> Option<u8> {
-        self.text.as_bytes().get(self.at()).copied()
+        self.text.as_bytes().get(self.at as usize).copied()
     }
 
     #[inline(always)]
-    fn bytes<const N: usize>(self, at: usize) -> Option<&'t [u8; N]> {
+    fn bytes<const N: usize>(self, at: u32) -> Option<&'t [u8; N]> {
+        let at = at as usize;
         self.text.as_bytes().get(at..at + N)?.try_into().ok()
     }
 
@@ -97,7 +83,7 @@ impl<'t> Scan<'t> {
     /// From behind a member's value up to the quote of the next one's name; false if the object ends.
     #[inline(always)]
     pub(super) fn next_member(&mut self) -> Option<bool> {
-        if self.bytes(self.at()) == Some(b",\"") {
+        if self.bytes(self.at) == Some(b",\"") {
             self.at += 1;
             return Some(true);
         }
@@ -132,11 +118,11 @@ impl<'t> Scan<'t> {
     /// From the quote of a member's name up to its value.
     #[inline(always)]
     pub(super) fn name(&mut self) -> Option<Name> {
-        let start = self.at() + 1;
+        let start = self.at + 1;
         let end = self.stop(start)?;
         if self.bytes(end) == Some(b"\":") {
-            self.go_to(end + 2);
-            return Some(Name { start, len: end - start, escaped: false });
+            self.at = end + 2;
+            return Some(Name { start: start as usize, len: (end - start) as usize, escaped: false });
         }
         let name;
         (*self, name) = self.odd_name(end)?;
@@ -144,10 +130,10 @@ impl<'t> Scan<'t> {
     }
 
     #[cold]
-    fn odd_name(self, stop: usize) -> Option<(Self, Name)> {
+    fn odd_name(self, stop: u32) -> Option<(Self, Name)> {
         let (scan, escaped) = self.behind_odd_string(stop)?;
-        let start = self.at() + 1;
-        let name = Name { start, len: scan.at() - 1 - start, escaped };
+        let start = self.at + 1;
+        let name = Name { start: start as usize, len: (scan.at - 1 - start) as usize, escaped };
         let mut scan = scan.behind_space();
         if scan.peek()? != b':' {
             return None;
@@ -160,9 +146,10 @@ impl<'t> Scan<'t> {
     /// arrays and objects.
     #[inline(always)]
     pub(super) fn value(&mut self, depth: usize) -> Option<()> {
-        // the arrays and objects around, a bit each, and 1 for objects: they are no more than 127
-        let mut objects = 0u128;
+        // the arrays and objects around, a bit each, and 1 for objects; 64 are enough for what is to be fast
+        let mut objects = 0u64;
         let mut open = 0;
+        let open_max = (JSON_DEPTH_MAX - depth).min(64);
         loop {
             match self.peek()? {
                 b'"' => self.string()?,
@@ -171,7 +158,7 @@ impl<'t> Scan<'t> {
                     self.at += 1;
                     self.number()?;
                 }
-                b'{' | b'[' if depth + open == JSON_DEPTH_MAX => return None,
+                b'{' | b'[' if open == open_max => return None,
                 b'{' => {
                     if self.first_member()? {
                         (objects, open) = (objects << 1 | 1, open + 1);
@@ -229,9 +216,9 @@ impl<'t> Scan<'t> {
 
     #[inline(always)]
     fn string(&mut self) -> Option<()> {
-        let end = self.stop(self.at() + 1)?;
+        let end = self.stop(self.at + 1)?;
         if self.bytes(end) == Some(b"\"") {
-            self.go_to(end + 1);
+            self.at = end + 1;
         } else {
             *self = self.behind_odd_string(end)?.0;
         }
@@ -240,34 +227,35 @@ impl<'t> Scan<'t> {
 
     /// The next quote, backslash or control character from there on, which is no earlier place than before.
     #[inline(always)]
-    fn stop(&mut self, mut from: usize) -> Option<usize> {
+    fn stop(&mut self, mut from: u32) -> Option<u32> {
         loop {
-            if from >= self.looked_at {
-                let block = from & !63;
-                self.stops = stops_from(self.text.as_bytes(), block)?;
-                self.looked_at = block + 64;
+            if from < self.looked_at {
+                let ahead = self.stops >> (from % 64);
+                if ahead != 0 {
+                    return Some(from + ahead.trailing_zeros());
+                }
+                from = self.looked_at;
             }
-            let ahead = self.stops >> (from & 63);
-            if ahead != 0 {
-                return Some(from + ahead.trailing_zeros() as usize);
-            }
-            from = self.looked_at;
+            let block = from - from % 64;
+            self.stops = stops_from(self.text.as_bytes(), block as usize)?;
+            self.looked_at = block + 64;
         }
     }
 
     /// Goes on behind a string; gives whether there are escapes in it.
     #[cold]
-    fn behind_odd_string(mut self, mut stop: usize) -> Option<(Self, bool)> {
+    fn behind_odd_string(mut self, mut stop: u32) -> Option<(Self, bool)> {
         let mut escaped = false;
         loop {
-            match self.text.as_bytes().get(stop)? {
+            match self.text.as_bytes().get(stop as usize)? {
                 b'"' => {
-                    self.go_to(stop + 1);
+                    self.at = stop + 1;
                     return Some((self, escaped));
                 }
                 b'\\' => {
                     escaped = true;
-                    stop = self.stop(skip_escape(self.text, stop)?)?;
+                    let behind = skip_escape(self.text, stop as usize)?;
+                    stop = self.stop(u32::try_from(behind).ok()?)?;
                 }
                 _ => return None,
             }
@@ -276,43 +264,73 @@ impl<'t> Scan<'t> {
 
     #[inline(always)]
     fn word<const N: usize>(&mut self, word: &[u8; N]) -> Option<()> {
-        let there = self.bytes(self.at())? == word;
-        self.go_to(self.at() + N);
+        let there = self.bytes(self.at)? == word;
+        self.at += N as u32;
         there.then_some(())
     }
 
     /// A number without its sign.
     #[inline(always)]
     fn number(&mut self) -> Option<()> {
-        let len = match self.bytes(self.at()).and_then(decimal_len) {
+        self.at += match self.bytes(self.at).and_then(short_number_len) {
             Some(len) => len,
-            None => number_len(self.text.as_bytes().get(self.at()..)?)?,
+            None => number_len(self.text.as_bytes().get(self.at as usize..)?)?,
         };
-        self.go_to(self.at() + len);
         Some(())
     }
 }
 
+const EACH: u64 = u64::MAX / 0xff;
+/// The top bit of each byte.
+const TOP: u64 = EACH * 0x80;
+
 /// The length of the number these bytes begin with, if it ends among them and has no exponent.
 #[inline(always)]
-fn decimal_len(bytes: &[u8; 16]) -> Option<usize> {
-    const EACH: u128 = u128::MAX / 0xff;
-    const TOP: u128 = EACH * 0x80;
-    let text = u128::from_le_bytes(*bytes);
+fn short_number_len(bytes: &[u8; 8]) -> Option<u32> {
+    let text = u64::from_le_bytes(*bytes);
     // the top bit of each byte says whether it is less than `.`, or more than `9`; carries go to bytes behind such ones
-    let others =
-        (!(text | TOP).wrapping_sub(EACH * b'.' as u128) | text.wrapping_add(EACH * 0x46) | text) & TOP;
-    let len = others.trailing_zeros() as usize / 8;
-    // from here on nothing has to be waited for: all of it is one branch that is foreseen
-    let within = others.wrapping_sub(1) & !others;
-    let points = !(text | TOP).wrapping_sub(EACH * b'0' as u128) & TOP & within;
+    let less_than = |byte: u8| !((text | TOP) - EACH * u64::from(byte));
+    let others = (less_than(b'.') | text.wrapping_add(EACH * 0x46) | text) & TOP;
+    let len = others.trailing_zeros() / 8;
+    // from here on nothing has to be waited for: all of it is one branch, which is foreseen
+    let points = less_than(b'0') & TOP & (others.wrapping_sub(1) & !others);
     let is_slash = points >> 7 & text != 0;
     let two_points = points & points.wrapping_sub(1) != 0;
     let at_the_edge = points & (0x80 | others >> 8) != 0;
     let leading_zero = (bytes[0] == b'0') & ((points | others) & 0x8000 == 0);
-    let exponent = bytes[len % 16] | 0x20 == b'e';
-    let odd = (len == 0) | (len == 16) | is_slash | two_points | at_the_edge | leading_zero | exponent;
+    let exponent = bytes[len as usize % 8] | 0x20 == b'e';
+    let odd = (len == 0) | (len == 8) | is_slash | two_points | at_the_edge | leading_zero | exponent;
     (!odd).then_some(len)
+}
+
+/// The length of the number these bytes begin with, whatever it is like.
+#[inline(never)]
+fn number_len(bytes: &[u8]) -> Option<u32> {
+    let mut end = if bytes.first()? == &b'0' { 1 } else { behind_digits(bytes, 0)? };
+    if let Some(b'.') = bytes.get(end) {
+        end = behind_digits(bytes, end + 1)?;
+    }
+    if let Some(b'e' | b'E') = bytes.get(end) {
+        let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+        end = behind_digits(bytes, end + 1 + sign)?;
+    }
+    u32::try_from(end).ok()
+}
+
+/// Over the digits from there on, one at least.
+fn behind_digits(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut end = start;
+    while let Some(eight) = bytes.get(end..)?.first_chunk() {
+        // of digits 0 to 9 are left, and adding sets the top bit of what is more
+        let values = u64::from_le_bytes(*eight) ^ (EACH * u64::from(b'0'));
+        let others = (values.wrapping_add(EACH * 0x76) | values) & TOP;
+        end += others.trailing_zeros() as usize / 8;
+        if others != 0 {
+            return (end > start).then_some(end);
+        }
+    }
+    end += bytes[end..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    (end > start).then_some(end)
 }
 
 fn stops_from(bytes: &[u8], start: usize) -> Option<u64> {
@@ -323,24 +341,6 @@ fn stops_from(bytes: &[u8], start: usize) -> Option<u64> {
     let mut block = [b' '; 64];
     block[..rest.len()].copy_from_slice(rest);
     (!rest.is_empty()).then(|| stops_of(&block))
-}
-
-/// The length of the number these bytes begin with, whatever it is like.
-#[cold]
-fn number_len(bytes: &[u8]) -> Option<usize> {
-    let digits = |start: usize| {
-        let count = bytes.get(start..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        (count > 0).then_some(start + count)
-    };
-    let mut end = if bytes.first()? == &b'0' { 1 } else { digits(0)? };
-    if let Some(b'.') = bytes.get(end) {
-        end = digits(end + 1)?;
-    }
-    if let Some(b'e' | b'E') = bytes.get(end) {
-        let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
-        end = digits(end + 1 + sign)?;
-    }
-    Some(end)
 }
 
 /// A bit for each byte that is a quote, a backslash or a control character.

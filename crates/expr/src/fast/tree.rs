@@ -21,8 +21,8 @@ pub(super) struct Node {
     pub(super) parent: NodeId,
     /// The first number that is not below this node.
     pub(super) end: NodeId,
-    /// Its name as it is written in an object: `"name":`.
-    pub(super) key: Box<[u8]>,
+    /// Its name, as [`member_key`] has it.
+    pub(super) key: Vec<u8>,
     children: Children,
 }
 
@@ -68,17 +68,22 @@ impl Children {
     fn find(&self, text: &[u8], start: usize, len: usize) -> Option<NodeId> {
         let last = self.slots.len().checked_sub(1)?;
         let head = head(text, start, len);
-        let mut slot = first_slot(len, head);
+        let slot = first_slot(len, head) & last;
+        if *self.slots.get(slot)? == 0 {
+            return None;
+        }
+        self.find_from(slot, head, text.get(start..start + len)?)
+    }
+
+    #[inline(never)]
+    fn find_from(&self, mut slot: usize, head: u64, name: &[u8]) -> Option<NodeId> {
         loop {
-            let number = *self.slots.get(slot & last)? as usize;
+            let number = *self.slots.get(slot)? as usize;
             let child = self.all.get(number.checked_sub(1)?)?;
-            if child.len == len
-                && child.head == head
-                && (len <= 8 || *child.rest == text[start + 8..start + len])
-            {
+            if child.len == name.len() && child.head == head && (child.len <= 8 || *child.rest == name[8..]) {
                 return Some(child.node);
             }
-            slot += 1;
+            slot = (slot + 1) & (self.slots.len() - 1);
         }
     }
 }
@@ -103,11 +108,8 @@ impl Tree {
     }
 
     fn add(&mut self, parent: NodeId, name: &str, below: &Names<'_>) -> NodeId {
-        let mut key = Vec::new();
-        write_string(name, &mut key);
-        key.push(b':');
         let id = self.nodes.len();
-        self.nodes.push(Node { parent, end: id, key: key.into(), children: Children::default() });
+        self.nodes.push(Node { parent, end: id, key: member_key(name), children: Children::default() });
         let children: Vec<_> =
             below.0.iter().map(|(name, below)| (*name, self.add(id, name, below))).collect();
         let children = Children::new(&children);
@@ -129,6 +131,14 @@ impl Tree {
     pub(super) fn find<'n>(&self, path: impl IntoIterator<Item = &'n str>) -> Option<NodeId> {
         path.into_iter().try_fold(ROOT, |id, name| self.node(id).child(name.as_bytes(), 0, name.len()))
     }
+}
+
+/// What comes before a member's value if another member comes before it: `,"name":`.
+pub(super) fn member_key(name: &str) -> Vec<u8> {
+    let mut key = vec![b','];
+    write_string(name, &mut key);
+    key.push(b':');
+    key
 }
 
 #[derive(Default)]
@@ -173,7 +183,7 @@ mod tests {
                 let found = tree.find([name]);
                 assert_eq!(found.is_some(), known.iter().any(|k| k == name), "{name}");
                 if let Some(id) = found {
-                    assert_eq!(&*tree.node(id).key, format!("{name:?}:").as_bytes());
+                    assert_eq!(&*tree.node(id).key, format!(",{name:?}:").as_bytes());
                     assert_eq!((tree.node(id).parent, tree.node(id).end), (ROOT, id + 2));
                     assert_eq!(tree.find([name, "x"]), Some(id + 1));
                 }

@@ -3,7 +3,10 @@
 use crate::json::{JSON_DEPTH_MAX, Json, parse_json};
 
 use super::scan::{Name, Scan};
-use super::tree::{NodeId, ROOT, Tree};
+use super::tree::{Node, NodeId, ROOT, Tree};
+
+/// How long a text may be, in bytes: places in it are noted with 32 bits.
+const LEN_MAX: usize = 1 << 31;
 
 /// Where a message has the field of a node.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,26 +46,70 @@ pub(super) struct Sites {
 }
 
 impl Sites {
-    /// Goes over a text; none if it is no JSON object.
+    /// Walks over a text; none if it is no JSON object.
     pub(super) fn fill(&mut self, tree: &Tree, text: &str) -> Option<()> {
+        if text.len() > LEN_MAX {
+            return None;
+        }
         self.by_node.clear();
         self.by_node.resize(tree.len(), Site::default());
         self.order.clear();
         self.repeated = false;
-        // places are noted with 32 bits
-        u32::try_from(text.len()).ok()?;
-        let mut walk = Walk { scan: Scan::new(text), tree, sites: self };
-        walk.scan.space();
-        let start = walk.scan.place();
-        if walk.scan.peek() != Some(b'{') {
+        let mut scan = Scan::new(text);
+        scan.space();
+        if scan.peek()? != b'{' {
             return None;
         }
-        let members = walk.object(ROOT, 1)?;
-        let end = walk.scan.place();
-        walk.scan.space();
-        let whole = walk.scan.is_done();
-        self.by_node[ROOT] = Site { start, value: start, end, members: Some(members), ..Site::default() };
-        whole.then_some(())
+        self.by_node[ROOT] = Site { start: scan.place(), value: scan.place(), ..Site::default() };
+        // the object that the walk is in, which has a node, and how many of its members it has passed
+        let (mut node, mut depth, mut members) = (ROOT, 1, 0);
+        let mut another = scan.first_member()?;
+        loop {
+            while another {
+                let start = scan.place();
+                let name = scan.name()?;
+                let child = child(tree.node(node), name, text);
+                if let Some(child) = child {
+                    scan.space();
+                    let site = Site { start, value: scan.place(), place: members, ..Site::default() };
+                    self.come_to(child, site, tree);
+                    if scan.peek()? == b'{' && tree.node(child).has_children() {
+                        if depth == JSON_DEPTH_MAX {
+                            return None;
+                        }
+                        (node, depth, members) = (child, depth + 1, 0);
+                        another = scan.first_member()?;
+                        continue;
+                    }
+                }
+                scan.value(depth)?;
+                if let Some(child) = child {
+                    self.by_node[child].end = scan.place();
+                }
+                members += 1;
+                another = scan.next_member()?;
+            }
+            let site = &mut self.by_node[node];
+            (site.end, site.members) = (scan.place(), Some(members));
+            if node == ROOT {
+                scan.space();
+                return scan.is_done().then_some(());
+            }
+            (node, depth, members) = (tree.node(node).parent, depth - 1, site.place + 1);
+            another = scan.next_member()?;
+        }
+    }
+
+    fn come_to(&mut self, node: NodeId, site: Site, tree: &Tree) {
+        if self.by_node[node].is_there() {
+            // it comes again: what it was before counts no more, nor what was in it
+            let before = node..tree.node(node).end;
+            self.order.retain(|noted| !before.contains(noted));
+            self.by_node[before].fill(Site::default());
+            self.repeated = true;
+        }
+        self.order.push(node);
+        self.by_node[node] = site;
     }
 
     /// Leaves a field out of a copy, if it is there.
@@ -94,71 +141,19 @@ impl Sites {
     }
 }
 
-struct Walk<'t, 's> {
-    scan: Scan<'t>,
-    tree: &'s Tree,
-    sites: &'s mut Sites,
+/// The child of that name.
+#[inline(always)]
+fn child(node: &Node, name: Name, text: &str) -> Option<NodeId> {
+    if name.escaped {
+        return child_with_escapes(node, &text[name.start - 1..name.start + name.len + 1]);
+    }
+    node.child(text.as_bytes(), name.start, name.len)
 }
 
-impl Walk<'_, '_> {
-    /// An object at that node, the `depth`th around what is in it; gives the number of its members.
-    fn object(&mut self, node: NodeId, depth: usize) -> Option<u32> {
-        // one of its own, for the compiler to keep in registers
-        let mut scan = self.scan;
-        let mut members = 0;
-        let mut another = scan.first_member()?;
-        while another {
-            let start = scan.place();
-            let name = scan.name()?;
-            let child = self.child(node, name);
-            if let Some(child) = child {
-                scan.space();
-                self.come_to(child, Site { start, value: scan.place(), place: members, ..Site::default() });
-            }
-            match child {
-                Some(child) if scan.peek()? == b'{' && self.tree.node(child).has_children() => {
-                    if depth == JSON_DEPTH_MAX {
-                        return None;
-                    }
-                    self.scan = scan;
-                    self.sites.by_node[child].members = Some(self.object(child, depth + 1)?);
-                    scan = self.scan;
-                }
-                _ => scan.value(depth)?,
-            }
-            if let Some(child) = child {
-                self.sites.by_node[child].end = scan.place();
-            }
-            members += 1;
-            another = scan.next_member()?;
-        }
-        self.scan = scan;
-        Some(members)
-    }
-
-    fn come_to(&mut self, node: NodeId, site: Site) {
-        if self.sites.by_node[node].is_there() {
-            // it comes again: what it was before counts no more, nor what was in it
-            let before = node..self.tree.node(node).end;
-            self.sites.order.retain(|noted| !before.contains(noted));
-            self.sites.by_node[before].fill(Site::default());
-            self.sites.repeated = true;
-        }
-        self.sites.order.push(node);
-        self.sites.by_node[node] = site;
-    }
-
-    #[inline]
-    fn child(&self, node: NodeId, name: Name) -> Option<NodeId> {
-        let node = self.tree.node(node);
-        let text = self.scan.text();
-        if !name.escaped {
-            return node.child(text.as_bytes(), name.start, name.len);
-        }
-        let with_quotes = &text[name.start - 1..name.start + name.len + 1];
-        match parse_json(with_quotes.as_bytes()) {
-            Ok(Json::String(name)) => node.child(name.as_bytes(), 0, name.len()),
-            _ => None,
-        }
+#[cold]
+fn child_with_escapes(node: &Node, quoted: &str) -> Option<NodeId> {
+    match parse_json(quoted.as_bytes()) {
+        Ok(Json::String(name)) => node.child(name.as_bytes(), 0, name.len()),
+        _ => None,
     }
 }

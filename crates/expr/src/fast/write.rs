@@ -1,7 +1,5 @@
 //! The outgoing payload, put together from ranges of the incoming one and of what rules made.
 
-use std::ops::Range;
-
 use bytes::{Bytes, BytesMut};
 
 use super::plan::Outline;
@@ -19,12 +17,22 @@ pub(super) struct Parts<'w> {
     pub(super) outline: &'w Outline,
     pub(super) message: &'w [u8],
     pub(super) sites: &'w Sites,
-    /// What the steps write, in [`Pieces`].
+    /// Where [`Piece`]s are.
     pub(super) made: &'w [u8],
 }
 
+/// What a step writes, as a member of an object with a comma before it: `,"name":value`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece {
+    /// Where the comma is.
+    pub(super) start: usize,
+    /// Where the value begins.
+    pub(super) value: usize,
+    pub(super) end: usize,
+}
+
 /// By step what it writes, if it does; what has been written is taken away.
-type Pieces = [Option<Range<usize>>];
+type Pieces = [Option<Piece>];
 
 impl Parts<'_> {
     /// The object of what the steps write.
@@ -69,22 +77,26 @@ struct Writer<'w> {
 impl Writer<'_> {
     /// Copies the object of that node up to its last brace, with what is below the node settled.
     fn copy_object(&mut self, node: NodeId) {
-        let Parts { tree, outline, sites, .. } = self.parts;
+        let Parts { tree, outline, sites, made, .. } = self.parts;
         let within = node + 1..tree.node(node).end;
         let mut dropped = 0;
         while let Some(child) = sites.order.get(self.next).copied().filter(|next| within.contains(next)) {
             self.next += 1;
             let site = sites.by_node[child];
-            if !site.dropped && self.writes_to(child).is_none() && site.members.is_some() {
-                self.copy_object(child);
-                continue;
-            }
+            let writes = outline.of(child);
             if site.dropped {
                 self.leave_out(child, site.place > dropped);
                 dropped += 1;
-            } else if outline.of(child).iter().any(|written| self.pieces[written.step].is_some()) {
+            } else if let Some(Piece { value, end, .. }) = self.take(writes.itself) {
                 self.copy_to(site.value);
-                self.value(child);
+                self.out.extend_from_slice(&made[value..end]);
+                self.copied = site.end as usize;
+            } else if site.members.is_some() {
+                self.copy_object(child);
+                continue;
+            } else if writes.below.iter().any(|(step, _)| self.pieces[*step].is_some()) {
+                self.copy_to(site.value);
+                self.object(child);
                 self.copied = site.end as usize;
             }
             let below = child + 1..tree.node(child).end;
@@ -112,14 +124,7 @@ impl Writer<'_> {
         self.copied = if message[comma] == b',' { behind(comma + 1) } else { site.end as usize };
     }
 
-    /// What the steps write at a node: the value, or an object of what they write below it.
-    fn value(&mut self, node: NodeId) {
-        match self.writes_to(node).and_then(|step| self.pieces[step].take()) {
-            Some(piece) => self.out.extend_from_slice(&self.parts.made[piece]),
-            None => self.object(node),
-        }
-    }
-
+    /// An object of what the steps write below a node.
     fn object(&mut self, node: NodeId) {
         self.out.extend_from_slice(b"{");
         self.members(node, false);
@@ -128,25 +133,25 @@ impl Writer<'_> {
 
     /// What the steps write below a node, as far as it has not been written, in the order of the steps.
     fn members(&mut self, node: NodeId, mut comma: bool) {
-        let Parts { tree, outline, .. } = self.parts;
-        for written in outline.of(node) {
-            if let Some(child) = written.child
-                && self.pieces[written.step].is_some()
-            {
-                if comma {
-                    self.out.extend_from_slice(b",");
+        let Parts { tree, outline, made, .. } = self.parts;
+        for (step, child) in &outline.of(node).below {
+            if self.pieces[*step].is_none() {
+                continue;
+            }
+            let skipped = usize::from(!comma);
+            comma = true;
+            match self.take(outline.of(*child).itself) {
+                Some(Piece { start, end, .. }) => self.out.extend_from_slice(&made[start + skipped..end]),
+                None => {
+                    self.out.extend_from_slice(&tree.node(*child).key[skipped..]);
+                    self.object(*child);
                 }
-                comma = true;
-                self.out.extend_from_slice(&tree.node(child).key);
-                self.value(child);
             }
         }
     }
 
-    /// The step that writes to the node itself, if it does.
-    fn writes_to(&self, node: NodeId) -> Option<usize> {
-        let written = self.parts.outline.of(node).iter().find(|written| written.child.is_none())?;
-        self.pieces[written.step].is_some().then_some(written.step)
+    fn take(&mut self, step: Option<usize>) -> Option<Piece> {
+        self.pieces[step?].take()
     }
 
     fn copy_to(&mut self, end: u32) {
