@@ -5,12 +5,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 use crate::ast::{BinaryOp, Expr, ExprKind};
+use crate::eval::Inputs;
 use crate::fast::Cells;
 use crate::json::{Json, parse_json};
-use crate::transform::{DatasetMatch, Root};
+use crate::transform::{DatasetMatch, Root, Source};
 use crate::value::{Operand, Value};
 
 /// The records of one dataset: a state store value of JSON Lines. Cheap to clone and to share.
@@ -86,6 +86,8 @@ pub(crate) struct Matcher {
 struct Index {
     /// Which input is looked up.
     key: usize,
+    /// Whether the formula asks for nothing else, so that what is found by a text or scalar belongs.
+    decides: bool,
     texts: HashMap<String, Vec<usize>>,
     scalars: HashMap<Scalar, Vec<usize>>,
     /// Records whose value is a list.
@@ -115,33 +117,25 @@ impl Matcher {
                 compared.iter().map(|f| f.find(&record, &[]).cloned().map(Json::into_owned)).collect()
             })
             .collect();
-        let index = equality(rule).map(|(key, column)| Index::new(key, column, &columns));
+        let index = equality(rule).map(|(key, column)| Index::new(key, column, decides(rule), &columns));
         Self { dataset, columns, index, cells }
     }
 
     /// The first record that belongs to the message; `inputs` are those of the rule, the record's own left out as
     /// missing.
-    pub(crate) fn find(&self, rule: &DatasetMatch, inputs: &[Operand<'_>]) -> Option<usize> {
+    pub(crate) fn find<'m>(&'m self, rule: &'m DatasetMatch, inputs: &dyn Inputs<'m>) -> Option<usize> {
         let Some(program) = &rule.program else { return (!self.dataset.is_empty()).then_some(0) };
         let belongs = |record: &usize| {
-            let mut columns = self.columns[*record].iter();
-            let operands: SmallVec<[_; 4]> = rule
-                .inputs
-                .iter()
-                .zip(inputs)
-                .map(|(source, operand)| match source.root {
-                    Root::Candidate => match columns.next() {
-                        Some(Some(json)) => Operand::Json(json),
-                        _ => Operand::Missing,
-                    },
-                    _ => *operand,
-                })
-                .collect();
+            let tested = Tested { rule, inputs, columns: &self.columns[*record] };
             // a formula that fails is not true
-            matches!(program.eval(&operands), Ok(Value::Bool(true)))
+            matches!(program.eval_with(&tested), Ok(Value::Bool(true)))
         };
         match &self.index {
-            Some(index) => index.candidates(inputs.get(index.key)?.value().ok()?).find(belongs),
+            Some(index) => {
+                let value = inputs.operand(index.key).value().ok()?;
+                let decides = index.decides && !matches!(value, Value::Tuple(_));
+                index.candidates(value).find(|record| decides || belongs(record))
+            }
             None => (0..self.dataset.len()).find(belongs),
         }
     }
@@ -155,9 +149,26 @@ impl Matcher {
     }
 }
 
+/// A record under test, and the message.
+struct Tested<'t, 'm> {
+    rule: &'t DatasetMatch,
+    inputs: &'t dyn Inputs<'m>,
+    columns: &'m [Option<Json<'static>>],
+}
+
+impl<'m> Inputs<'m> for Tested<'_, 'm> {
+    fn operand(&self, index: usize) -> Operand<'m> {
+        match self.rule.column(index) {
+            Some(column) => self.columns[column].as_ref().map_or(Operand::Missing, Operand::Json),
+            None => self.inputs.operand(index),
+        }
+    }
+}
+
 impl Index {
-    fn new(key: usize, column: usize, columns: &[Box<[Option<Json<'static>>]>]) -> Self {
-        let mut index = Self { key, texts: HashMap::new(), scalars: HashMap::new(), lists: Vec::new() };
+    fn new(key: usize, column: usize, decides: bool, columns: &[Box<[Option<Json<'static>>]>]) -> Self {
+        let (texts, scalars) = Default::default();
+        let mut index = Self { key, decides, texts, scalars, lists: Vec::new() };
         for (record, values) in columns.iter().enumerate() {
             let operand = values[column].as_ref().map_or(Operand::Missing, Operand::Json);
             // what can't be read equals nothing
@@ -209,11 +220,9 @@ fn equality(rule: &DatasetMatch) -> Option<(usize, usize)> {
             BinaryOp::And => search(left, rule).or_else(|| search(right, rule)),
             BinaryOp::Equal => {
                 let (ExprKind::Input(a), ExprKind::Input(b)) = (&left.kind, &right.kind) else { return None };
-                let of_record = |i: usize| rule.inputs[i].root == Root::Candidate;
-                let column = |i: usize| (0..i).filter(|i| of_record(*i)).count();
-                match (of_record(*a), of_record(*b)) {
-                    (true, false) => Some((*b, column(*a))),
-                    (false, true) => Some((*a, column(*b))),
+                match (rule.column(*a), rule.column(*b)) {
+                    (Some(column), None) => Some((*b, column)),
+                    (None, Some(column)) => Some((*a, column)),
                     _ => None,
                 }
             }
@@ -221,4 +230,17 @@ fn equality(rule: &DatasetMatch) -> Option<(usize, usize)> {
         }
     }
     search(&rule.program.as_ref()?.root, rule)
+}
+
+/// Whether that is all the formula wants.
+fn decides(rule: &DatasetMatch) -> bool {
+    rule.program.as_ref().is_some_and(|p| matches!(p.root.kind, ExprKind::Binary(BinaryOp::Equal, ..)))
+}
+
+impl DatasetMatch {
+    /// Which of the inputs that are fields of the record this one is, if it is one.
+    fn column(&self, input: usize) -> Option<usize> {
+        let of_record = |source: &Source| source.root == Root::Candidate;
+        of_record(&self.inputs[input]).then(|| self.inputs[..input].iter().filter(|s| of_record(s)).count())
+    }
 }

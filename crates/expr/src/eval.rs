@@ -34,13 +34,29 @@ impl Program {
     /// [`EvalError`] for the first part that could not be computed. What is not needed is not computed: the branch of
     /// `if` not taken, the right side of `&&` and `||`.
     pub fn eval<'a>(&'a self, inputs: &[Operand<'a>]) -> Result<Value<'a>, EvalError> {
+        self.eval_with(&inputs)
+    }
+
+    pub(crate) fn eval_with<'a>(&'a self, inputs: &dyn Inputs<'a>) -> Result<Value<'a>, EvalError> {
         Evaluation { program: self, inputs }.eval(&self.root)
+    }
+}
+
+/// Where `$1`, `$2` and so on come from, when they are asked for.
+pub(crate) trait Inputs<'a> {
+    /// `$1` is 0.
+    fn operand(&self, index: usize) -> Operand<'a>;
+}
+
+impl<'a> Inputs<'a> for &[Operand<'a>] {
+    fn operand(&self, index: usize) -> Operand<'a> {
+        self.get(index).copied().unwrap_or(Operand::Missing)
     }
 }
 
 struct Evaluation<'a, 'i> {
     program: &'a Program,
-    inputs: &'i [Operand<'a>],
+    inputs: &'i dyn Inputs<'a>,
 }
 
 impl<'a> Evaluation<'a, '_> {
@@ -48,8 +64,7 @@ impl<'a> Evaluation<'a, '_> {
         match &expr.kind {
             ExprKind::Literal(literal) => Ok(literal.value()),
             ExprKind::Input(index) => {
-                let operand = self.inputs.get(*index).copied().unwrap_or(Operand::Missing);
-                operand.value().map_err(|message| fail(expr, message))
+                self.inputs.operand(*index).value().map_err(|message| fail(expr, message))
             }
             ExprKind::Unary(UnaryOp::Not, operand) => Ok(Value::Bool(!self.bool(operand, "`!`")?)),
             ExprKind::Unary(UnaryOp::Negate, operand) => match self.eval(operand)? {

@@ -265,6 +265,7 @@ impl<'m> Beside<'m> {
     }
 
     /// The message with this payload, and these properties changed.
+    #[inline]
     pub(crate) fn passed(self, payload: Bytes, properties: &Properties) -> Result<Passed, Failure> {
         Ok(Passed { payload, topic: self.topic, properties: with_changes(properties, &self.properties)? })
     }

@@ -159,9 +159,12 @@ impl Transformer {
     /// Decides about one message.
     pub fn apply(&mut self, message: Message<'_>) -> Outcome {
         let Self { transform, matchers, scratch, .. } = self;
-        let outcome =
-            transform.plan.as_ref().and_then(|plan| fast::run(transform, plan, matchers, scratch, message));
-        outcome.unwrap_or_else(|| self.run(message, Trace(None)))
+        if let Some(plan) = &transform.plan
+            && let Some(outcome) = fast::run(transform, plan, matchers, scratch, message)
+        {
+            return outcome;
+        }
+        self.run(message, Trace(None))
     }
 
     /// As [`Transformer::apply`], and what each rule did.
@@ -216,7 +219,7 @@ fn enrich<'m>(
         let matcher =
             matcher.as_ref().map_err(|reason| Failure::of(Stage::Datasets, rule, reason.clone()))?;
         let inputs: Vec<_> = dataset.inputs.iter().map(|source| scene.find(source, &[]).operand).collect();
-        let record = matcher.find(dataset, &inputs);
+        let record = matcher.find(dataset, &inputs.as_slice());
         trace.step(|| Step::Dataset { rule, name: dataset.name.clone(), record });
         records.push(record.map(|record| matcher.record(record)));
     }

@@ -19,6 +19,7 @@ use bytes::BytesMut;
 use smallvec::SmallVec;
 
 use crate::dataset::Matcher;
+use crate::eval::Inputs;
 use crate::input::Output;
 use crate::map::Beside;
 use crate::rules::{FilterSemantics, MissingInput};
@@ -63,9 +64,9 @@ pub(crate) fn run<'m>(
     for ((dataset, matcher), reads) in transform.datasets.iter().zip(matchers).zip(&plan.datasets) {
         let matcher = matcher.as_ref().ok()?;
         let cells = matcher.cells()?;
-        let mut operands = Operands::new();
-        View { message, text, sites, records: &records }.find(&dataset.inputs, reads, &mut operands);
-        records.push(matcher.find(dataset, &operands).map(|number| Record { cells, number }));
+        let view = View { message, text, sites, records: &records };
+        let number = matcher.find(dataset, &Found { view: &view, inputs: &dataset.inputs, reads });
+        records.push(number.map(|number| Record { cells, number }));
     }
     let view = View { message, text, sites, records: &records };
     for (rule, (filter, reads)) in transform.filters.iter().zip(&plan.filters).enumerate() {
@@ -105,7 +106,10 @@ pub(crate) fn run<'m>(
             Parts { tree, outline, message: message_bytes, sites, made }.new_object(pieces, out)
         }
     };
-    beside.passed(payload, message.properties).ok().map(Outcome::Pass)
+    match beside.passed(payload, message.properties) {
+        Ok(passed) => Some(Outcome::Pass(passed)),
+        Err(_) => None,
+    }
 }
 
 /// A message, walked over, and the records that belong to it.
@@ -119,17 +123,23 @@ struct View<'v, 'm> {
 /// By dataset; few data flows have more.
 type Records<'m> = SmallVec<[Option<Record<'m>>; 2]>;
 
-/// Rules with more inputs than this are rare.
-type Operands<'m> = SmallVec<[Operand<'m>; 6]>;
+/// What the inputs of a rule find.
+struct Found<'v, 'm> {
+    view: &'v View<'v, 'm>,
+    inputs: &'m [Source],
+    reads: &'v Reads,
+}
 
-impl<'m> View<'_, 'm> {
-    /// Adds what the inputs of a rule find.
-    fn find(&self, inputs: &'m [Source], reads: &Reads, operands: &mut Operands<'m>) {
-        for (source, place) in inputs.iter().zip(&reads.places) {
-            operands.push(self.operand(source, *place));
+impl<'m> Inputs<'m> for Found<'_, 'm> {
+    fn operand(&self, index: usize) -> Operand<'m> {
+        match (self.inputs.get(index), self.reads.places.get(index)) {
+            (Some(source), Some(place)) => self.view.operand(source, *place),
+            _ => Operand::Missing,
         }
     }
+}
 
+impl<'m> View<'_, 'm> {
     /// What an input finds, as [`crate::scene::Scene::find`] has it.
     fn operand(&self, source: &'m Source, place: NodeId) -> Operand<'m> {
         let found = match source.root {
@@ -147,27 +157,23 @@ impl<'m> View<'_, 'm> {
         }
     }
 
-    /// Whether an input is missing and has no stand-in.
-    fn lacks_any(&self, inputs: &'m [Source], reads: &Reads) -> bool {
-        let mut inputs = inputs.iter().zip(&reads.places);
-        inputs.any(|(source, place)| self.operand(source, *place).is_missing() && !source.has_stand_in())
+    /// Whether an input is missing, has no stand-in, and this is no excuse.
+    fn lacks_any(&self, inputs: &'m [Source], reads: &Reads, excused: impl Fn(&Source) -> bool) -> bool {
+        inputs.iter().zip(&reads.places).any(|(source, place)| {
+            self.operand(source, *place).is_missing() && !source.has_stand_in() && !excused(source)
+        })
     }
 
     fn stops(&self, filter: &'m Filter, reads: &Reads, semantics: FilterSemantics) -> Option<bool> {
         if reads.is_skipped(self.records) {
             return Some(false);
         }
-        let mut operands = Operands::new();
-        self.find(&filter.inputs, reads, &mut operands);
-        for (source, operand) in filter.inputs.iter().zip(&operands) {
-            let unmatched = matches!(source.root, Root::Matched(dataset) if self.records[dataset].is_none());
-            if operand.is_missing() && !source.has_stand_in() && !unmatched {
-                return None;
-            }
+        let is_unmatched = |source: &Source| matches!(source.root, Root::Matched(dataset) if self.records[dataset].is_none());
+        if self.lacks_any(&filter.inputs, reads, is_unmatched) {
+            return None;
         }
-        match (filter.program.eval(&operands), semantics) {
-            (Ok(Value::Bool(value)), FilterSemantics::DropWhenTrue) => Some(value),
-            (Ok(Value::Bool(value)), FilterSemantics::PassWhenTrue) => Some(!value),
+        match filter.program.eval_with(&Found { view: self, inputs: &filter.inputs, reads }) {
+            Ok(Value::Bool(value)) => Some(value == (semantics == FilterSemantics::DropWhenTrue)),
             _ => None,
         }
     }
@@ -182,15 +188,13 @@ impl<'m> View<'_, 'm> {
         made: &mut Vec<u8>,
         beside: &mut Beside<'m>,
     ) -> Option<Option<Piece>> {
-        if missing == MissingInput::Error && self.lacks_any(&map.inputs, &step.reads) {
+        if missing == MissingInput::Error && self.lacks_any(&map.inputs, &step.reads, |_| false) {
             return None;
         }
-        let mut operands = Operands::new();
         let start = made.len();
         let value = match &map.program {
             Some(program) => {
-                self.find(&map.inputs, &step.reads, &mut operands);
-                program.eval(&operands)
+                program.eval_with(&Found { view: self, inputs: &map.inputs, reads: &step.reads })
             }
             None => match self.operand(map.inputs.first()?, *step.reads.places.first()?) {
                 Operand::Missing => return Some(None),

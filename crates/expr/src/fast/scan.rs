@@ -178,11 +178,14 @@ impl<'t> Scan<'t> {
                 b't' => self.word(b"true")?,
                 b'f' => self.word(b"false")?,
                 b'n' => self.word(b"null")?,
-                b' ' | b'\t' | b'\n' | b'\r' => {
-                    self.space();
+                _ => {
+                    let behind = self.behind_space();
+                    if behind.at == self.at {
+                        return None;
+                    }
+                    *self = behind;
                     continue;
                 }
-                _ => return None,
             }
             // behind a value
             loop {
