@@ -13,7 +13,7 @@ mod trouble;
 
 pub use diagnostic::{Code, Diagnostic, FileId, Files, Label, Parsed, Position, Severity, SourceFile, Span};
 pub use properties::{Properties, PropertiesBuilder, PropertiesError, Property};
-pub use record::{Ack, Batch, Expired, Record};
+pub use record::{Ack, Batch, Expired, LogPosition, Record};
 pub use secret::Secret;
 pub use sink::{Chunking, Rejected, Sink, WriteError};
 pub use source::{Source, SourceError};

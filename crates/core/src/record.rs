@@ -24,6 +24,28 @@ pub struct Record {
     pub expiry_interval: Option<u32>,
     /// The Kafka record timestamp, in milliseconds since the Unix epoch.
     pub timestamp: Option<i64>,
+    /// Its place in the durable log it was read from, if it was read from one: how a sink can tell a record that
+    /// comes again from a new one.
+    pub position: Option<LogPosition>,
+}
+
+/// The place of a record in a durable log: its identity, over restarts and crashes.
+///
+/// Who sets it promises, for each sink and each `log`: records are handed over in ascending order of `number`; a number
+/// never means another record; and after a failure or a restart the source goes on somewhere at or before the first
+/// record that was not acknowledged, with the same numbers. Gaps are normal (a filter, a dead letter), and so are other
+/// chunks than last time: [`Sink::write`](crate::Sink::write) may get the same records cut up differently.
+///
+/// So a sink that commits one write after the other ([`Sink::in_flight_max`](crate::Sink::in_flight_max) 1) and stores
+/// the last `number` of each write together with the records, in one transaction, may take a record whose number is not
+/// above the stored one for delivered: written exactly once. The key to store it under is `log` with the flow's and the
+/// instance's name; a log that was lost and made anew has another `log`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LogPosition {
+    /// Which log, drawn at random when it was created.
+    pub log: u64,
+    /// How many records came before it in that log.
+    pub number: u64,
 }
 
 impl Record {
@@ -38,6 +60,7 @@ impl Record {
             received_at,
             expiry_interval: None,
             timestamp: None,
+            position: None,
         }
     }
 

@@ -18,6 +18,9 @@ pub trait Sink: Send + Sync {
     /// Order: whatever fixes the order of records at the destination happens in the first poll of the returned
     /// future. The pipeline polls each write once before it starts the next, so that overlapping writes
     /// ([`Sink::in_flight_max`] above 1) keep the order of the calls.
+    ///
+    /// The same records may come again, after a crash for instance. A sink that can store a number with what it writes
+    /// can tell by [`Record::position`], where the source sets it.
     async fn write(&self, records: &[Record]) -> Result<(), WriteError>;
 
     /// How many writes may overlap.

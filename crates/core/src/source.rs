@@ -18,6 +18,12 @@ pub trait Source: Send {
     /// would wait for ever.
     fn unacked_max(&self) -> usize;
 
+    /// How many messages that need no acknowledgement it had to drop since the last call, because nobody called
+    /// [`Source::next`]. They were never handed over.
+    fn take_dropped(&mut self) -> u64 {
+        0
+    }
+
     /// Sends what acknowledgements are still on the way and leaves as the protocol asks. The session, where there is
     /// one, is kept.
     async fn close(&mut self) {}

@@ -209,6 +209,11 @@ impl Log {
         Cursor::new(self.shared.clone(), from)
     }
 
+    /// Drawn at random when the log was created: with a [`Position`] it names a record for good.
+    pub fn id(&self) -> u64 {
+        self.shared.state.lock().table.log.0
+    }
+
     /// The oldest position that is sure to be readable.
     pub fn start(&self) -> Position {
         self.shared.state.lock().low()

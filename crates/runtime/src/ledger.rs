@@ -21,6 +21,8 @@ pub struct Ledger {
     pub dead_lettered: u64,
     /// Taken over and not settled.
     pub in_flight: u64,
+    /// QoS 0 messages that the source dropped because the flow was busy. They were never accepted.
+    pub dropped_when_busy: u64,
     /// Written again after a failure; not a place to be, a message counts here each time.
     pub retried: u64,
     /// Payload bytes received.
@@ -81,6 +83,12 @@ impl Account {
             End::Filtered => ledger.filtered += messages,
             End::Expired => ledger.expired += messages,
             End::DeadLettered => ledger.dead_lettered += messages,
+        }
+    }
+
+    pub(crate) fn dropped_when_busy(&self, messages: u64) {
+        if messages > 0 {
+            self.flow.ledger.lock().dropped_when_busy += messages;
         }
     }
 

@@ -22,6 +22,7 @@ pub struct Metrics {
     expired: IntCounterVec,
     filtered: IntCounterVec,
     dropped_processing_errors: IntCounterVec,
+    dropped_when_busy: IntCounterVec,
     bytes_received: IntCounterVec,
     bytes_sent: IntCounterVec,
     errors: IntCounterVec,
@@ -79,6 +80,11 @@ impl Metrics {
                 "Messages that could not be processed",
                 &tgt[..2],
             ),
+            dropped_when_busy: counter(
+                "aio_dataflow_messages_dropped_when_busy",
+                "QoS 0 messages that the source dropped because the flow was busy",
+                &src,
+            ),
             bytes_received: counter(
                 "aio_dataflow_bytes_received",
                 "Payload bytes taken from the source",
@@ -128,6 +134,7 @@ impl Metrics {
             expired: self.expired.with_label_values(&sent[..2]),
             filtered: self.filtered.with_label_values(&sent[..2]),
             dropped_processing_errors: self.dropped_processing_errors.with_label_values(&sent[..2]),
+            dropped_when_busy: self.dropped_when_busy.with_label_values(&received),
             bytes_received: self.bytes_received.with_label_values(&received),
             bytes_sent: self.bytes_sent.with_label_values(&sent),
             in_flight: self.in_flight.with_label_values(&[dataflow]),
@@ -150,6 +157,7 @@ pub(crate) struct FlowMetrics {
     expired: IntCounter,
     filtered: IntCounter,
     dropped_processing_errors: IntCounter,
+    dropped_when_busy: IntCounter,
     bytes_received: IntCounter,
     bytes_sent: IntCounter,
     in_flight: IntGauge,
@@ -171,6 +179,7 @@ impl FlowMetrics {
             (&self.expired, ledger.expired, shown.expired),
             (&self.filtered, ledger.filtered, shown.filtered),
             (&self.dropped_processing_errors, ledger.dead_lettered, shown.dead_lettered),
+            (&self.dropped_when_busy, ledger.dropped_when_busy, shown.dropped_when_busy),
             (&self.bytes_received, ledger.bytes_received, shown.bytes_received),
             (&self.bytes_sent, ledger.bytes_delivered, shown.bytes_delivered),
         ] {

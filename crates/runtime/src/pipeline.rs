@@ -125,6 +125,7 @@ impl Pipeline {
                 () = sleep_until(due), if may_write && due.is_some() => {}
                 batch = self.source.next(), if !full => match batch? {
                     Some(Batch { records, ack }) => {
+                        account.dropped_when_busy(self.source.take_dropped());
                         unacked += records.len();
                         let due = Due::Ack(ack, records.len());
                         self.take(records, due, account, &mut pending);

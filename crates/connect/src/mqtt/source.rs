@@ -46,6 +46,8 @@ pub(super) struct MqttSource {
     unacked: VecDeque<Vec<Receipt>>,
     first_unacked: u64,
     unacked_max: usize,
+    /// Messages of QoS 0 that nobody has been told of.
+    dropped: u64,
 }
 
 impl MqttSource {
@@ -73,6 +75,7 @@ impl MqttSource {
                 QoS::AtMostOnce => QOS_0_QUEUE_MAX,
                 _ => inflight_max,
             },
+            dropped: 0,
         })
     }
 
@@ -99,6 +102,7 @@ impl Source for MqttSource {
             lost = self.lost() => return Err(lost),
             waiting = queue.take() => waiting,
         };
+        self.dropped += dropped;
         if dropped > 0 {
             let client_id = &self.remote.client_id;
             tracing::warn!(client_id, dropped, "the data flow is too busy: messages of QoS 0 were dropped");
@@ -124,6 +128,10 @@ impl Source for MqttSource {
 
     fn unacked_max(&self) -> usize {
         self.unacked_max
+    }
+
+    fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
     }
 
     async fn close(&mut self) {
