@@ -9,9 +9,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 
-/// How many clock ticks of /proc make a second: USER_HZ, which Linux keeps at 100 whatever it ticks at itself.
-const TICKS_PER_SECOND: u64 = 100;
-
 /// How long a server may take until it listens.
 const START_MAX: Duration = Duration::from_secs(10);
 
@@ -61,14 +58,17 @@ impl Server {
         Ok(Self { child, port, _dir: dir })
     }
 
-    /// Processor time so far, of all its threads, in user and system mode: utime and stime of proc_pid_stat(5).
+    /// Processor time so far, of all its threads, in user and system mode: the first field of each thread's schedstat,
+    /// in nanoseconds. A thread that has ended does not count any more; those that carry messages don't end.
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
-        let stat = self.proc("stat")?;
-        // the name of the program, the second field, is in brackets and may hold spaces
-        let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat is not as it should be")?;
-        let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
-        let ticks = ticks.sum::<Result<u64, _>>()?;
-        Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let mut nanos = 0;
+        for task in fs::read_dir(&tasks).with_context(|| format!("can't read {tasks}"))? {
+            // one that ends just now
+            let Ok(schedstat) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+            nanos += schedstat.split(' ').next().context("a schedstat is empty")?.parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(nanos))
     }
 
     pub(crate) fn memory(&self) -> anyhow::Result<Memory> {

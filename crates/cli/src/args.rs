@@ -197,6 +197,12 @@ pub(crate) struct RunArgs {
     /// How long a stop waits for what is under way
     #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "10s")]
     pub(crate) drain_timeout: Duration,
+    /// How many threads carry messages [default: half the processors, at least one]
+    ///
+    /// One carries more than a network card brings to most gateways, and costs least: messages are handed over
+    /// within it. Clients of Kafka have threads of their own.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

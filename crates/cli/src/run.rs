@@ -40,7 +40,8 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(FOUND_WANTING));
     }
     let catalog = Arc::new(catalog);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(threads(&args)).enable_all().build()?;
     runtime.block_on(async {
         let mut stop = Stop::new()?;
         let gateway = match Gateway::start(options(&args, global)?, catalog.clone()).await {
@@ -61,6 +62,13 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
             () = stop.asked_again() => Ok(ExitCode::SUCCESS),
         }
     })
+}
+
+/// Half the processors: a message that another thread takes over costs a third more than one that stays, which pays only
+/// where one thread is not enough.
+fn threads(args: &RunArgs) -> usize {
+    let half = || std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2));
+    args.threads.map_or_else(half, usize::from)
 }
 
 fn options(args: &RunArgs, global: &Global) -> anyhow::Result<Options> {
