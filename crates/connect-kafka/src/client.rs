@@ -11,8 +11,9 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientContext, metadata::MetadataTopic};
 use rdkafka::{client::Client, error::RDKafkaErrorCode as Code};
-use tidegate_connect::{Context, Identity, Tokens};
+use tidegate_connect::Context;
 use tidegate_core::Secret;
+use tidegate_identity::{Identity, TokenError, Tokens};
 use tidegate_model::endpoint::{
     Authentication, ConfigMapRef, Endpoint, HostType, Kafka, SaslType, SecretRef, Tls, X509_KEYS,
     X509_TLS_KEYS,
@@ -218,6 +219,7 @@ impl Peer {
             bearer: self
                 .identity()
                 .map(|identity| (identity, self.context.tokens.clone(), tokio::runtime::Handle::current())),
+            no_token: Mutex::new(None),
             detail: Mutex::new(None),
             failure: watch::Sender::new(None),
         })
@@ -233,6 +235,8 @@ pub(crate) struct Monitor {
     host: HostPort,
     client_id: String,
     bearer: Option<(Identity, Arc<dyn Tokens>, tokio::runtime::Handle)>,
+    /// Why there is no token, if there is none.
+    no_token: Mutex<Option<Failure>>,
     /// The last line about a connection that failed.
     detail: Mutex<Option<String>>,
     /// What is wrong, until something works again.
@@ -242,7 +246,11 @@ pub(crate) struct Monitor {
 impl Monitor {
     /// Notes an error and gives what it means.
     pub(crate) fn note(&self, code: Code) -> Failure {
-        let failure = Failure::of(&self.host, code, self.detail.lock().as_deref());
+        let failure = match self.no_token.lock().clone() {
+            // librdkafka speaks of failed authentication, but nobody was asked to let us in
+            Some(no_token) if code == Code::Authentication => no_token,
+            _ => Failure::of(&self.host, code, self.detail.lock().as_deref()),
+        };
         self.failure.send_if_modified(|now| {
             // "all brokers are down" follows the error that says why
             if now.as_ref().is_some_and(|f| f.refused) {
@@ -341,8 +349,13 @@ impl Monitor {
             return Err("no token is configured".into());
         };
         // librdkafka calls from a thread that belongs to this client.
-        let token = runtime.block_on(tokens.token(identity)).inspect_err(|why| {
-            self.failure.send_replace(Some(misconfigured(why.clone())));
+        let token = runtime.block_on(tokens.token(identity));
+        *self.no_token.lock() = token.as_ref().err().map(|why| match why {
+            TokenError::Unavailable(why) => Failure::later(Kind::Connection, why),
+            TokenError::Refused(why) => misconfigured(why.clone()),
+        });
+        let token = token.inspect_err(|_| {
+            self.note(Code::Authentication);
         })?;
         // It asks again after four fifths of the lifetime it is told.
         let expires = SystemTime::now() + token.renew_after.mul_f64(1.25);

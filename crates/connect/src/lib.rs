@@ -14,10 +14,7 @@ use tidegate_core::{Sink, Source, SourceError, Trouble};
 use tidegate_model::endpoint::{Endpoint, Settings};
 use tidegate_model::plan::{DataDestination, DataSources, DestinationSpec, SourceSpec};
 
-pub use context::{
-    Context, Credentials, FlowIdentity, Identity, LocalBroker, MountedTokens, SERVICE_ACCOUNT_TOKEN_PATH,
-    Token, Tokens,
-};
+pub use context::{Context, Credentials, FlowIdentity, LocalBroker};
 
 /// Opens the source of a data flow: connected and subscribed.
 ///

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tidegate_connect::{Context, Credentials, FlowIdentity, LocalBroker, Tokens};
+use tidegate_connect::{Context, Credentials, FlowIdentity, LocalBroker};
 use tidegate_core::{Sink, Source, SourceError, Trouble};
+use tidegate_identity::Tokens;
 #[cfg(feature = "kafka")]
 use tidegate_model::endpoint::Settings;
 use tidegate_model::plan::Plan;

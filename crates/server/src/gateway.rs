@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use tidegate_broker::{Anonymous, Broker, ListenError, Listener};
-use tidegate_connect::{LocalBroker, MountedTokens};
+use tidegate_connect::LocalBroker;
+use tidegate_identity::{AmbientTokens, Surroundings};
 use tidegate_model::endpoint::Settings;
 use tidegate_model::names::HostPort;
 use tidegate_model::plan::Plan;
@@ -201,7 +202,7 @@ impl Gateway {
         let registry = Registry::new();
         let broker_metrics = BrokerMetrics::new(&registry);
         let datasets = Datasets::new(services.as_ref().map(|s: &Services| s.state_store.clone()));
-        let tokens = Arc::new(MountedTokens::default());
+        let tokens = Arc::new(AmbientTokens::new(Surroundings::of_process()));
         let dead_letters = match options.keep_dead_letters {
             true => Some(Arc::new(DeadLetters::open(data_dir.path()).map_err(StartError::DeadLetters)?)),
             false => None,

@@ -24,13 +24,22 @@ pub struct KafkaOptions {
     pub more: String,
     /// SCRAM users, made when the storage is formatted: `SCRAM-SHA-256=[name=alice,password=secret]`.
     pub scram: Vec<String>,
+    /// Further options of the Java virtual machine.
+    pub java: Vec<String>,
     /// Files to write into its directory first, by name.
     pub files: Vec<(String, String)>,
 }
 
 impl Default for KafkaOptions {
     fn default() -> Self {
-        Self { partitions: 1, protocol: "PLAINTEXT", more: String::new(), scram: vec![], files: vec![] }
+        Self {
+            partitions: 1,
+            protocol: "PLAINTEXT",
+            more: String::new(),
+            scram: vec![],
+            java: vec![],
+            files: vec![],
+        }
     }
 }
 
@@ -38,6 +47,7 @@ impl Default for KafkaOptions {
 pub struct Kafka {
     dir: TempDir,
     port: u16,
+    java: Vec<String>,
     child: Child,
 }
 
@@ -53,8 +63,8 @@ impl Kafka {
             let port = free_port();
             configure(&options, dir.path(), port, free_port());
             format(&options, dir.path()).await;
-            match spawn(dir.path()).await {
-                Ok(child) => return Self { dir, port, child },
+            match spawn(dir.path(), &options.java).await {
+                Ok(child) => return Self { dir, port, java: options.java, child },
                 Err(said) => output = said,
             }
         }
@@ -83,7 +93,7 @@ impl Kafka {
 
     /// Starts it again on the same port with the same data, after [`Kafka::kill`].
     pub async fn restart(&mut self) {
-        match spawn(self.dir.path()).await {
+        match spawn(self.dir.path(), &self.java).await {
             Ok(child) => self.child = child,
             Err(said) => panic!("Kafka does not start again:\n{said}"),
         }
@@ -143,8 +153,8 @@ async fn format(options: &KafkaOptions, dir: &Path) {
 }
 
 /// Starts a process, or says what it said before it gave up.
-async fn spawn(dir: &Path) -> Result<Child, String> {
-    let mut child = java("kafka.Kafka")
+async fn spawn(dir: &Path, options: &[String]) -> Result<Child, String> {
+    let mut child = java_with(options, "kafka.Kafka")
         .arg(dir.join("server.properties"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -173,8 +183,13 @@ async fn run(command: &mut Command) {
 }
 
 fn java(class: &str) -> Command {
+    java_with(&[], class)
+}
+
+fn java_with(options: &[String], class: &str) -> Command {
     let mut command = Command::new("java");
     command
+        .args(options)
         .args(["-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
         .arg(format!("{}/*", jars().display()))
         .arg("-Dorg.slf4j.simpleLogger.logFile=System.out")

@@ -1,13 +1,16 @@
-//! Helpers for tests that need real peers: a mosquitto broker, an Apache Kafka, certificates, free ports, a scripted MQTT server.
+//! Helpers for tests that need real peers: a mosquitto broker, an Apache Kafka, certificates, free
+//! ports, a scripted MQTT server, the token services of Entra ID.
 //!
 //! Everything panics with a sentence when it can't do its work: a test can't go on then. Never linked into the product.
 
 mod certificates;
+mod entra;
 mod kafka;
 mod mosquitto;
 mod peer;
 
 pub use certificates::{Authority, Identity, Validity};
+pub use entra::{EntraId, Fault};
 pub use kafka::{Kafka, KafkaOptions};
 pub use mosquitto::{Mosquitto, MosquittoOptions};
 pub use peer::{PeerConnection, ScriptedPeer};

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tidegate_connect::{Context, Credentials, FlowIdentity, LocalBroker, MountedTokens};
+use tidegate_connect::{Context, Credentials, FlowIdentity, LocalBroker};
 use tidegate_core::{Ack, Record, Secret, Sink, Source, SourceError};
+use tidegate_identity::{AmbientTokens, Surroundings};
 use tidegate_model::endpoint::{
     Authentication, CloudEventAttributes, Compression, Endpoint, Kafka, KafkaAcks, KafkaBatching,
     PartitionStrategy, Settings, Tls,
@@ -59,7 +60,7 @@ pub(crate) fn context() -> Context {
         request_disk_persistence: false,
         local_broker: LocalBroker::Remote { address: HostPort::parse("localhost:1").unwrap(), tls: false },
         credentials: Arc::new(Nothing),
-        tokens: Arc::new(MountedTokens::default()),
+        tokens: Arc::new(AmbientTokens::new(Surroundings::of_process())),
     }
 }
 

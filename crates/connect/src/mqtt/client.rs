@@ -209,7 +209,7 @@ fn renewal(remote: Arc<Remote>, bearer: Option<Bearer>) -> BoxFuture<'static, Be
                     return bearer;
                 }
                 Err(error) => {
-                    tracing::warn!(client_id = remote.client_id, error, "the token could not be renewed");
+                    tracing::warn!(client_id = remote.client_id, %error, "the token could not be renewed");
                     after = TOKEN_RETRY_AFTER;
                 }
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tidegate_core::Secret;
+use tidegate_identity::{Identity, Token, TokenError};
 use tidegate_model::endpoint::{
     Authentication, ConfigMapRef, Endpoint, HostType, Mqtt, MqttHost, MqttProtocol, SecretRef, Tls,
     X509_KEYS, X509_TLS_KEYS,
@@ -14,7 +15,7 @@ use tidegate_model::names::HostPort;
 use tidegate_mqtt::{Authentication as EnhancedAuthentication, Connect, UserProperties, Version};
 
 use super::{Role, client_id};
-use crate::context::{Context, Identity, LocalBroker, Token};
+use crate::context::{Context, LocalBroker};
 use crate::dial::{ClientCertificate, Dial, TrustedCa, client_config};
 use crate::failure::Failure;
 
@@ -151,12 +152,13 @@ impl Remote {
             Err(why) if self.is_local() => {
                 tracing::info!(
                     client_id = self.client_id,
-                    why,
+                    %why,
                     "connecting to the local broker without a token"
                 );
                 Ok(None)
             }
-            Err(message) => Err(Failure::Configuration(message)),
+            Err(TokenError::Unavailable(message)) => Err(Failure::Connection(message)),
+            Err(TokenError::Refused(message)) => Err(Failure::Configuration(message)),
         }
     }
 

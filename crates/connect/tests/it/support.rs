@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tidegate_connect::{Context, Credentials, FlowIdentity, Identity, LocalBroker, Token, Tokens};
+use tidegate_connect::{Context, Credentials, FlowIdentity, LocalBroker};
 use tidegate_core::{Properties, PropertiesBuilder, Property, Record, Secret, Sink, Source, SourceError};
+use tidegate_identity::{Identity, Token, TokenError, Tokens};
 use tidegate_model::endpoint::{
     Authentication, CloudEventAttributes, Endpoint, HostType, Mqtt, MqttHost, MqttProtocol, Qos, Settings,
     Tls,
@@ -87,8 +88,8 @@ struct NoTokens;
 
 #[async_trait]
 impl Tokens for NoTokens {
-    async fn token(&self, _: &Identity) -> Result<Token, String> {
-        Err("there are no tokens in this test".into())
+    async fn token(&self, _: &Identity) -> Result<Token, TokenError> {
+        Err(TokenError::Refused("there are no tokens in this test".into()))
     }
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use tidegate_connect::{Context, Identity, LocalBroker, MountedTokens, Token, Tokens};
+use tidegate_connect::{Context, LocalBroker};
 use tidegate_core::{Secret, Sink, SourceError, WriteError};
+use tidegate_identity::{AmbientTokens, Identity, MetadataService, Surroundings, Token, TokenError, Tokens};
 use tidegate_model::endpoint::{Authentication, Mqtt, MqttHost};
 use tidegate_mqtt::{Auth, Connect, Disconnect, Packet, PacketType, ReasonCode};
 use tidegate_testkit::{PeerConnection, ScriptedPeer};
@@ -21,7 +22,7 @@ struct Counting {
 
 #[async_trait]
 impl Tokens for Counting {
-    async fn token(&self, identity: &Identity) -> Result<Token, String> {
+    async fn token(&self, identity: &Identity) -> Result<Token, TokenError> {
         let mut asked = self.asked.lock();
         asked.push(identity.clone());
         // the second time there is no new one yet
@@ -32,6 +33,13 @@ impl Tokens for Counting {
 
 fn with_tokens(tokens: impl Tokens + 'static) -> Context {
     Context { tokens: Arc::new(tokens), ..context() }
+}
+
+/// A service account whose token is there, on a machine without an identity.
+fn mounted(path: impl Into<std::path::PathBuf>) -> AmbientTokens {
+    let url = format!("http://127.0.0.1:{}/nobody", tidegate_testkit::free_port());
+    let metadata = MetadataService::Imds { url, configured: false };
+    AmbientTokens::new(Surroundings { service_account_token: path.into(), workload: None, metadata })
 }
 
 fn service_account() -> Authentication {
@@ -58,7 +66,7 @@ async fn connected(
 #[tokio::test]
 async fn a_service_account_token_is_read_from_its_file_for_each_connection() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let context = with_tokens(MountedTokens::new(file.path()));
+    let context = with_tokens(mounted(file.path()));
     for token in ["first", "second"] {
         std::fs::write(file.path(), format!("{token}\n")).unwrap();
         let peer = ScriptedPeer::listen().await;
@@ -114,9 +122,9 @@ async fn a_token_that_can_not_be_had_is_a_configuration_error() {
     for (authentication, path, words) in [
         (service_account(), "/nowhere/token".as_ref(), "/nowhere/token"),
         (service_account(), empty.path(), "is empty"),
-        (managed, empty.path(), "not available in this version"),
+        (managed, empty.path(), "has no managed identity"),
     ] {
-        let context = with_tokens(MountedTokens::new(path));
+        let context = with_tokens(mounted(path));
         // nobody is asked
         let error = source_error(&context, &Mqtt { authentication, ..mqtt(9) }).await;
         let SourceError::Refused(trouble) = error else { panic!("{error}") };
@@ -130,7 +138,7 @@ async fn a_local_broker_elsewhere_may_do_without_a_token() {
     let peer = ScriptedPeer::listen().await;
     let settings = Mqtt { authentication: service_account(), host: MqttHost::LocalBroker, ..mqtt(1) };
     let local_broker = LocalBroker::Remote { address: address("localhost", peer.port()), tls: false };
-    let context = Context { local_broker, ..with_tokens(MountedTokens::new("/nowhere/token")) };
+    let context = Context { local_broker, ..with_tokens(mounted("/nowhere/token")) };
     let (_sink, _connection, connect) = connected(&context, &settings, &peer).await;
     assert_eq!(shown(&connect), None);
 }

@@ -1,0 +1,94 @@
+//! Questions over HTTP, asked rarely: a token lives for hours.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_core::Secret;
+use ureq::Agent;
+use ureq::config::ConfigBuilder;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::typestate::AgentScope;
+
+/// How long a service on this machine or beside it may take to let us in, and Entra ID.
+const NEAR_CONNECT_MAX: Duration = Duration::from_secs(2);
+const FAR_CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// How long an answer may take. Entra ID answers in well under a second; IMDS may ask it first.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// The largest answer that is read.
+const ANSWER_BYTES_MAX: u64 = 1 << 20;
+
+/// A question.
+pub(crate) struct Question {
+    pub(crate) url: String,
+    pub(crate) method: Method,
+    /// Of the query of a GET, of the form of a POST.
+    pub(crate) fields: Vec<(&'static str, Secret<String>)>,
+    pub(crate) headers: Vec<(&'static str, Secret<String>)>,
+}
+
+/// GET to what is near, past any proxy; POST to Entra ID.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    Get,
+    Post,
+}
+
+/// What came back, whatever its status.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// The challenge of a 401.
+    pub(crate) challenge: Option<String>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Question {
+    /// Asks; gives why there is no answer.
+    pub(crate) async fn ask(self) -> Result<Answer, String> {
+        tokio::task::spawn_blocking(move || self.ask_blocking()).await.map_err(|e| e.to_string())?
+    }
+
+    fn ask_blocking(self) -> Result<Answer, String> {
+        let fields = self.fields.iter().map(|(name, value)| (*name, value.expose().as_str()));
+        let answer = match self.method {
+            Method::Get => {
+                let agent =
+                    agent(Agent::config_builder().proxy(None).timeout_connect(Some(NEAR_CONNECT_MAX)));
+                let mut request = agent.get(&self.url);
+                for (name, value) in &self.headers {
+                    request = request.header(*name, value.expose());
+                }
+                request.query_pairs(fields).call()
+            }
+            Method::Post => {
+                let builder = Agent::config_builder().timeout_connect(Some(FAR_CONNECT_MAX));
+                agent(builder.tls_config(tls())).post(&self.url).send_form(fields)
+            }
+        };
+        let mut answer = answer.map_err(|e| e.to_string())?;
+        let challenge =
+            answer.headers().get("www-authenticate").and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
+        Ok(Answer { status: answer.status().as_u16(), challenge, body: body.map_err(|e| e.to_string())? })
+    }
+}
+
+/// Credentials follow no redirect.
+fn agent(builder: ConfigBuilder<AgentScope>) -> Agent {
+    let builder = builder.http_status_as_error(false).max_redirects(0).max_redirects_will_error(false);
+    builder.timeout_global(Some(ANSWER_MAX)).user_agent("tidegate").build().new_agent()
+}
+
+/// Trusts what the machine trusts, or the public CAs on one that has no certificates, which is common in containers.
+fn tls() -> TlsConfig {
+    let native = rustls_native_certs::load_native_certs().certs;
+    let roots = match native.as_slice() {
+        [] => RootCerts::WebPki,
+        native => native.iter().map(|c| Certificate::from_der(c).to_owned()).into(),
+    };
+    TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .root_certs(roots)
+        .build()
+}

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Installs Microsoft's Python library azure-identity from PyPI for the tests, once, into
+# ~/.cache/tidegate-test/azure-identity-<version>.
+set -euo pipefail
+
+version=1.27.0
+dir="${XDG_CACHE_HOME:-$HOME/.cache}/tidegate-test/azure-identity-$version"
+[ -d "$dir" ] && exit 0
+
+mkdir -p "$(dirname "$dir")"
+work=$(mktemp -d "$dir.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+if ! python3 -m venv "$work"; then
+    echo "The tests of tokens need Python 3 with venv (Debian: python3-venv)" >&2
+    exit 1
+fi
+"$work/bin/python" -m pip install --quiet --disable-pip-version-check "azure-identity==$version"
+mv -T "$work" "$dir"
