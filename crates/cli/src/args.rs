@@ -5,6 +5,7 @@ mod client;
 mod offline;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand, Val
 use tidegate_model::Kind;
 use tidegate_model::names::HostPort;
 use tidegate_model::plan;
+use tidegate_runtime::SPOOL_BYTES_MIN;
+use tidegate_server::InstanceOf;
 
 pub(crate) use self::client::{DeadLetters, FlowArgs, Schema, SchemaId, State, StateSetArgs};
 pub(crate) use self::offline::{
@@ -203,6 +206,15 @@ pub(crate) struct RunArgs {
     /// within it. Clients of Kafka have threads of their own.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+    /// Run one of N instances of every data flow, I from 0 to N-1; the others run elsewhere, each with its own --data-dir
+    #[arg(long, value_name = "I/N", value_parser = parse_instance)]
+    pub(crate) instance: Option<InstanceOf>,
+    /// Most bytes on disk of each spool
+    #[arg(long, value_name = "SIZE", value_parser = parse_spool_size, default_value = "1GiB")]
+    pub(crate) spool_bytes_max: u64,
+    /// Most messages a second that leave each spool, so that a destination that comes back is not flooded
+    #[arg(long, value_name = "N")]
+    pub(crate) spool_drain_rate: Option<NonZeroU32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -416,6 +428,49 @@ impl Cli {
 
 fn parse_listen(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "write an IP address and a port, such as 127.0.0.1:1883")
+}
+
+fn parse_instance(text: &str) -> Result<InstanceOf, String> {
+    let form = || "write I/N, such as 0/3, 1/3 and 2/3 for three of them".to_owned();
+    let (index, count) = text.split_once('/').ok_or_else(form)?;
+    let index = index.parse().map_err(|_| form())?;
+    let count = count.parse().map_err(|_| form())?;
+    if count == 0 || count > INSTANCES_MAX {
+        return Err(format!("there are 1 to {INSTANCES_MAX} instances of a data flow"));
+    }
+    if index >= count {
+        return Err(format!("I counts from 0: of {count} the last one is {}/{count}", count - 1));
+    }
+    Ok(InstanceOf { index, count })
+}
+
+/// A number and perhaps a unit.
+fn parse_size(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let unit: u64 = match text[digits..].trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        "tib" => 1 << 40,
+        _ => return None,
+    };
+    text[..digits].parse::<u64>().ok()?.checked_mul(unit)
+}
+
+/// As a profile's `instanceCount`.
+const INSTANCES_MAX: u32 = 20;
+
+fn parse_spool_size(text: &str) -> Result<u64, String> {
+    let bytes = parse_size(text).ok_or("write a size such as 500MB or 2GiB")?;
+    if bytes < SPOOL_BYTES_MIN {
+        return Err("a spool has at least 1MiB".into());
+    }
+    Ok(bytes)
 }
 
 /// Longer than anything is meant to take, and short enough to reckon with.

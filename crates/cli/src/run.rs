@@ -88,6 +88,9 @@ fn options(args: &RunArgs, global: &Global) -> anyhow::Result<Options> {
         secrets_dir: args.secrets_dir.clone(),
         keep_dead_letters: args.dlq == Dlq::Keep,
         drain_max: args.drain_timeout,
+        instance: args.instance,
+        spool_bytes_max: args.spool_bytes_max,
+        spool_drain_rate_max: args.spool_drain_rate,
     })
 }
 

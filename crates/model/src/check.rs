@@ -137,7 +137,8 @@ impl Linker<'_> {
             && !from.thing.is_local_broker()
         {
             let message = "only the local broker can be asked for persistence, and the source is another";
-            self.problems.push(warning(codes::NO_EFFECT, at, message));
+            let help = "AIO ignores it; tidegate keeps what waits for the destination in a spool of its own";
+            self.problems.push(warning(codes::NO_EFFECT, at, message).help(help));
         }
         let source_ref = source.as_ref().and_then(|s| s.schema.as_ref());
         let source_schema = self.schema(source_ref, Some(SchemaFormat::JsonSchema));

@@ -102,7 +102,9 @@ impl Delivery {
             let result = self.sink.write(&records).await;
             let hope = match result {
                 Ok(()) => {
-                    self.instance.flow.metrics.upload_ok.observe(millis(started.elapsed()));
+                    if self.instance.leg.is_last() {
+                        self.instance.flow.metrics.upload_ok.observe(millis(started.elapsed()));
+                    }
                     self.delivered(&records);
                     self.instance.target_well();
                     return dues;
@@ -154,6 +156,9 @@ impl Delivery {
         }
         let bytes = records.iter().map(|r| r.payload.len() as u64).sum();
         self.account.settle(records.len() as u64, End::Delivered { bytes });
+        if !self.instance.leg.is_last() {
+            return;
+        }
         let flow = &self.instance.flow;
         let now = Instant::now().into_std();
         for record in records {

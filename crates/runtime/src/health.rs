@@ -46,6 +46,8 @@ pub struct Health {
 pub(crate) struct InstanceHealth {
     pub(crate) source: End,
     pub(crate) target: End,
+    /// Between the two, if there is one.
+    pub(crate) spool: End,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,7 +62,7 @@ pub(crate) enum End {
 impl InstanceHealth {
     /// The end that keeps it from working, if one does.
     pub(crate) fn trouble(&self) -> Option<&Trouble> {
-        [&self.target, &self.source].into_iter().find_map(|end| match end {
+        [&self.target, &self.spool, &self.source].into_iter().find_map(|end| match end {
             End::Troubled(trouble) => Some(trouble),
             End::Unknown | End::Well => None,
         })
@@ -73,12 +75,15 @@ impl InstanceHealth {
 }
 
 /// Status, reason and message of a flow: all good is Available, some bad Degraded, all bad Unavailable.
-pub(crate) fn aggregate(instances: &[InstanceHealth]) -> (HealthStatus, Option<Trouble>) {
-    let trouble = instances.iter().find_map(InstanceHealth::trouble).cloned();
-    let bad = instances.iter().filter(|i| i.trouble().is_some()).count();
+pub(crate) fn aggregate<'a>(
+    instances: impl Iterator<Item = &'a InstanceHealth> + Clone,
+) -> (HealthStatus, Option<Trouble>) {
+    let trouble = instances.clone().find_map(InstanceHealth::trouble).cloned();
+    let count = instances.clone().count();
+    let bad = instances.clone().filter(|i| i.trouble().is_some()).count();
     let status = if bad > 0 {
-        if bad == instances.len() { HealthStatus::Unavailable } else { HealthStatus::Degraded }
-    } else if instances.iter().all(InstanceHealth::is_known) {
+        if bad == count { HealthStatus::Unavailable } else { HealthStatus::Degraded }
+    } else if instances.clone().all(InstanceHealth::is_known) {
         HealthStatus::Available
     } else {
         HealthStatus::Unknown
@@ -92,10 +97,11 @@ mod tests {
 
     #[test]
     fn a_flow_is_as_its_instances_are() {
-        let well = InstanceHealth { source: End::Well, target: End::Well };
+        let well = InstanceHealth { source: End::Well, target: End::Well, ..InstanceHealth::default() };
         let bad = InstanceHealth {
             source: End::Well,
             target: End::Troubled(Trouble::new("DataflowMqttTargetConnectionFailed", "no")),
+            ..InstanceHealth::default()
         };
         let new = InstanceHealth::default();
         for (instances, status) in [
@@ -105,7 +111,7 @@ mod tests {
             (vec![bad.clone(), new.clone()], HealthStatus::Degraded),
             (vec![well, new], HealthStatus::Unknown),
         ] {
-            assert_eq!(aggregate(&instances).0, status);
+            assert_eq!(aggregate(instances.iter()).0, status);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Runs data flows: one [pipeline](self) for each instance of a flow, and a [`Supervisor`] that makes what runs equal
 //! to what is said.
 //!
+//! A flow whose [`Connectors`] give it a spool is two pipelines with a durable log between them.
+//!
 //! It names no connector: sources and sinks come from the [`Connectors`] it is given.
 
 mod backoff;
@@ -9,6 +11,7 @@ mod health;
 mod ledger;
 mod metrics;
 mod pipeline;
+mod spool;
 mod steps;
 mod supervisor;
 mod tap;
@@ -16,6 +19,7 @@ mod tap;
 pub use health::{Health, HealthStatus};
 pub use ledger::Ledger;
 pub use metrics::Metrics;
+pub use spool::{SPOOL_BYTES_MIN, SpoolOptions, SpoolReport};
 pub use steps::DatasetState;
 pub use supervisor::{
     Connectors, DeadLetter, FlowReport, FlowState, NotReplayed, Supervisor, SupervisorOptions,

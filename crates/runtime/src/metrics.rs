@@ -3,7 +3,7 @@ use prometheus::{
 };
 use tidegate_model::endpoint::Endpoint;
 
-use crate::Ledger;
+use crate::{Ledger, SpoolReport};
 
 /// Upper bounds of the latency histograms, in milliseconds.
 const LATENCY_BUCKETS_MS: [f64; 16] = [
@@ -27,6 +27,8 @@ pub struct Metrics {
     bytes_sent: IntCounterVec,
     errors: IntCounterVec,
     in_flight: IntGaugeVec,
+    spool_messages: IntGaugeVec,
+    spool_bytes: IntGaugeVec,
     processing_latency: HistogramVec,
     upload_latency: HistogramVec,
     active_dataflows: IntGauge,
@@ -51,12 +53,16 @@ impl Metrics {
         };
         let src = ["dataflow", "source_service_type", "category"];
         let tgt = ["dataflow", "target_service_type", "category"];
-        let in_flight = IntGaugeVec::new(
-            Opts::new("tidegate_messages_in_flight", "Messages taken from the source and not settled yet"),
-            &["dataflow"],
-        )
-        .expect("a constant, valid name");
-        registry.register(Box::new(in_flight.clone())).expect("one Metrics to a registry");
+        let gauge = |name: &str, help: &str| {
+            let vec = IntGaugeVec::new(Opts::new(name, help), &["dataflow"]).expect("a constant, valid name");
+            registry.register(Box::new(vec.clone())).expect("one Metrics to a registry");
+            vec
+        };
+        let in_flight =
+            gauge("tidegate_messages_in_flight", "Messages taken from the source and not settled yet");
+        let spool_messages =
+            gauge("tidegate_spool_messages", "Messages in the spools that are not settled yet");
+        let spool_bytes = gauge("tidegate_spool_bytes", "Bytes of the spools on disk");
         let active_dataflows = IntGauge::new("aio_dataflow_active_dataflows", "Data flows that are enabled")
             .expect("a constant, valid name");
         registry.register(Box::new(active_dataflows.clone())).expect("one Metrics to a registry");
@@ -107,6 +113,8 @@ impl Metrics {
                 &["dataflow", "target_service_type", "success", "category"],
             ),
             in_flight,
+            spool_messages,
+            spool_bytes,
             active_dataflows,
             registry,
         }
@@ -141,6 +149,8 @@ impl Metrics {
             processing_latency: self.processing_latency.with_label_values(&received),
             upload_ok: self.upload_latency.with_label_values(&[dataflow, tgt, "true", ""]),
             upload_failed: self.upload_latency.with_label_values(&[dataflow, tgt, "false", ""]),
+            spool_messages: self.spool_messages.clone(),
+            spool_bytes: self.spool_bytes.clone(),
             errors: self.errors.clone(),
             dataflow: dataflow.to_owned(),
         }
@@ -161,6 +171,9 @@ pub(crate) struct FlowMetrics {
     bytes_received: IntCounter,
     bytes_sent: IntCounter,
     in_flight: IntGauge,
+    // only of flows that have spools
+    spool_messages: IntGaugeVec,
+    spool_bytes: IntGaugeVec,
     pub(crate) processing_latency: Histogram,
     pub(crate) upload_ok: Histogram,
     pub(crate) upload_failed: Histogram,
@@ -186,6 +199,12 @@ impl FlowMetrics {
             counter.inc_by(now - before);
         }
         self.in_flight.set(i64::try_from(ledger.in_flight).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn show_spool(&self, spool: &SpoolReport) {
+        for (gauge, value) in [(&self.spool_messages, spool.messages), (&self.spool_bytes, spool.bytes)] {
+            gauge.with_label_values(&[&self.dataflow]).set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
     }
 
     pub(crate) fn error(&self, code: &str) {

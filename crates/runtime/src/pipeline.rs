@@ -44,7 +44,7 @@ impl Pipeline {
         if stop.run_until_cancelled(self.steps.prepare()).await.is_none() {
             return Exit::Drained;
         }
-        let account = Arc::new(Account::new(self.instance.flow.clone()));
+        let account = Arc::new(Account::new(self.instance.flow.clone(), self.instance.leg.clone()));
         let exit = self.pump(&account, stop).await;
         self.source.close().await;
         exit.unwrap_or_else(Exit::SourceFailed)
@@ -107,6 +107,7 @@ impl Pipeline {
                         match due {
                             Due::Ack(ack, records) => {
                                 unacked -= records;
+                                account.acked(records as u64);
                                 self.source.ack(ack).await?;
                             }
                             Due::Replay(settled, records) => {
@@ -132,7 +133,7 @@ impl Pipeline {
                     }
                     None => ending = Some(Exit::SourceEnded),
                 },
-                Replay { records, settled } = instance.flow.next_replay(), if !full => {
+                Replay { records, settled } = instance.flow.next_replay(), if !full && instance.leg.is_last() => {
                     unacked += records.len();
                     let due = Due::Replay(settled, records.len());
                     self.take(records, due, account, &mut pending);
@@ -144,9 +145,14 @@ impl Pipeline {
     /// Takes records over, runs the steps and appends what comes out to the chunk.
     fn take(&mut self, records: Vec<Record>, due: Due, account: &Account, pending: &mut Chunk) {
         let bytes = records.iter().map(|r| r.payload.len() as u64).sum();
-        account.receive(records.len() as u64, bytes);
+        let is_replay = matches!(due, Due::Replay(..));
+        if is_replay {
+            account.accept(records.len() as u64, bytes);
+        } else {
+            account.receive(records.len() as u64, bytes);
+        }
         let tap = &self.instance.flow.tap;
-        if tap.is_watched() {
+        if tap.is_watched() && (self.instance.leg.is_first() || is_replay) {
             records.iter().for_each(|record| tap.show(Stage::Source, record.clone()));
         }
         pending.since.get_or_insert_with(Instant::now);

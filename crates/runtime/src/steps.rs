@@ -35,6 +35,11 @@ impl Steps {
         Self { transformer, datasets }
     }
 
+    /// Nothing happens on the way to a spool.
+    pub(crate) fn none() -> Self {
+        Self { transformer: None, datasets: vec![] }
+    }
+
     /// Waits until every dataset is there, or known not to be: no message should fail for want of patience.
     pub(crate) async fn prepare(&mut self) {
         let Some(transformer) = &mut self.transformer else { return };
@@ -68,7 +73,7 @@ impl Steps {
     ) {
         self.refresh();
         let tap = &instance.flow.tap;
-        let watched = tap.is_watched();
+        let watched = tap.is_watched() && instance.leg.is_last();
         let Some(transformer) = &mut self.transformer else {
             if watched {
                 records.iter().for_each(|record| tap.show(Stage::Transformed, record.clone()));

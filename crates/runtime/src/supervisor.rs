@@ -1,5 +1,5 @@
-use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -19,8 +19,9 @@ use crate::backoff::{Backoff, Hope};
 use crate::health::{End, Health, HealthStatus, InstanceHealth, aggregate};
 use crate::metrics::{FlowMetrics, Metrics};
 use crate::pipeline::{Exit, Pipeline};
+use crate::spool::{Spool, SpoolSink, SpoolSource};
 use crate::steps::{DatasetState, Steps};
-use crate::{Ledger, Tap};
+use crate::{Ledger, SpoolOptions, SpoolReport, Tap};
 
 /// Replays that wait for a flow.
 const REPLAYS_MAX: usize = 4;
@@ -30,6 +31,10 @@ const REPLAYS_MAX: usize = 4;
 pub trait Connectors: Send + Sync + 'static {
     /// Opens the source of one instance of a flow: connected and subscribed.
     async fn open_source(&self, plan: &Plan, instance: u32) -> Result<Box<dyn Source>, SourceError>;
+
+    /// The spool between the two ends of an instance, if it has one. It is also asked for instances beyond
+    /// `instance_count`, whose spools may hold messages from a time when there were more of them.
+    fn spool(&self, plan: &Plan, instance: u32) -> Option<SpoolOptions>;
 
     /// The records of a dataset, by its state store key, as they change.
     fn watch_dataset(&self, key: &str) -> watch::Receiver<DatasetState>;
@@ -59,11 +64,13 @@ pub struct SupervisorOptions {
     pub drain_max: Duration,
     /// Where all randomness comes from.
     pub seed: u64,
+    /// Which instance of every flow to run; all of them without it.
+    pub instance: Option<u32>,
 }
 
 impl Default for SupervisorOptions {
     fn default() -> Self {
-        Self { drain_max: Duration::from_secs(10), seed: 0 }
+        Self { drain_max: Duration::from_secs(10), seed: 0, instance: None }
     }
 }
 
@@ -97,6 +104,8 @@ struct Kept {
 pub(crate) struct Books {
     ledger: Ledger,
     shown: Ledger,
+    /// The instances whose spools are in it.
+    carried_over: BTreeSet<u32>,
 }
 
 impl std::ops::Deref for Books {
@@ -127,6 +136,8 @@ pub(crate) struct Flow {
     pub(crate) metrics: FlowMetrics,
     pub(crate) tap: Tap,
     health: Mutex<FlowHealth>,
+    /// The spools that are open, by instance.
+    spools: Mutex<BTreeMap<u32, Arc<Spool>>>,
     changes: watch::Sender<()>,
     replay: mpsc::Sender<Replay>,
     /// Whichever instance has room takes the next.
@@ -134,20 +145,45 @@ pub(crate) struct Flow {
 }
 
 struct FlowHealth {
-    instances: Vec<InstanceHealth>,
+    instances: BTreeMap<u32, InstanceHealth>,
     status: HealthStatus,
     last_transition: SystemTime,
 }
 
-/// One instance of a flow.
+/// Which part of the way one pipeline covers.
+#[derive(Clone)]
+pub(crate) enum Leg {
+    /// From the source to the destination.
+    Whole,
+    /// From the source to the spool.
+    Inbound(Arc<Spool>),
+    /// From the spool to the destination.
+    Outbound(Arc<Spool>),
+}
+
+impl Leg {
+    /// Whether it begins at the flow's source.
+    pub(crate) fn is_first(&self) -> bool {
+        matches!(self, Leg::Whole | Leg::Inbound(_))
+    }
+
+    /// Whether it ends at the flow's destination.
+    pub(crate) fn is_last(&self) -> bool {
+        matches!(self, Leg::Whole | Leg::Outbound(_))
+    }
+}
+
+/// One pipeline of an instance of a flow.
+#[derive(Clone)]
 pub(crate) struct Instance {
     pub(crate) flow: Arc<Flow>,
     pub(crate) index: u32,
+    pub(crate) leg: Leg,
     pub(crate) seed: u64,
     pub(crate) drain_max: Duration,
     connectors: Arc<dyn Connectors>,
     /// Whether the target is known to be well, so that the ordinary write takes no lock to say so.
-    target_is_well: AtomicBool,
+    target_is_well: Arc<AtomicBool>,
 }
 
 /// The flow does not run, or was stopped before the records were settled.
@@ -188,6 +224,8 @@ pub struct FlowReport {
     pub health: Health,
     /// Where its messages are.
     pub ledger: Ledger,
+    /// What lies in its spools, if it has any.
+    pub spool: Option<SpoolReport>,
 }
 
 impl Supervisor {
@@ -243,7 +281,7 @@ impl Supervisor {
         self.running
             .lock()
             .values()
-            .all(|r| r.flow.health.lock().instances.iter().all(InstanceHealth::is_known))
+            .all(|r| r.flow.health.lock().instances.values().all(InstanceHealth::is_known))
     }
 
     /// Sends records through a flow once more, as if they had just come in. Returns once they are settled: delivered,
@@ -285,12 +323,27 @@ impl Supervisor {
             let mut books = flow.ledger.lock();
             flow.metrics.show(&books.ledger, &books.shown);
             books.shown = books.ledger;
+            drop(books);
+            if let Some(spool) = flow.spool_report().0 {
+                flow.metrics.show_spool(&spool);
+            }
         }
+    }
+
+    /// The instances of a flow that run here, with their spools: those of the profile, and those it no longer has whose
+    /// spools are to be emptied.
+    fn instances(&self, plan: &Plan) -> BTreeMap<u32, Option<SpoolOptions>> {
+        let count = plan.instance_count.max(1);
+        (0..count.max(INSTANCES_MAX))
+            .filter(|index| self.options.instance.is_none_or(|only| only == *index || *index >= count))
+            .map(|index| (index, self.connectors.spool(plan, index)))
+            .filter(|(index, spool)| *index < count || spool.is_some())
+            .collect()
     }
 
     fn start(&self, key: String, plan: Arc<Plan>) -> Running {
         let Kept { tap, books } = self.kept.lock().entry(key.clone()).or_default().clone();
-        let count = plan.instance_count.max(1);
+        let instances = self.instances(&plan);
         let (replay, replays) = mpsc::channel(REPLAYS_MAX);
         let flow = Arc::new(Flow {
             metrics: self.metrics.of_flow(
@@ -303,33 +356,45 @@ impl Supervisor {
             ledger: books,
             tap,
             health: Mutex::new(FlowHealth {
-                instances: vec![InstanceHealth::default(); count as usize],
+                instances: instances.keys().map(|index| (*index, InstanceHealth::default())).collect(),
                 status: HealthStatus::Unknown,
                 last_transition: SystemTime::now(),
             }),
+            spools: Mutex::default(),
             changes: self.changes.clone(),
             replay,
             replays: tokio::sync::Mutex::new(replays),
         });
         let stop = CancellationToken::new();
-        let tasks = (0..count)
-            .map(|index| {
+        let tasks = instances
+            .into_iter()
+            .map(|(index, spool)| {
                 let mut hasher = DefaultHasher::new();
                 (&flow.key, index).hash(&mut hasher);
-                let instance = Arc::new(Instance {
+                let instance = Instance {
                     flow: flow.clone(),
                     index,
+                    leg: Leg::Whole,
                     seed: self.options.seed ^ hasher.finish(),
                     drain_max: self.options.drain_max,
                     connectors: self.connectors.clone(),
-                    target_is_well: AtomicBool::new(false),
-                });
-                tokio::spawn(instance.run(stop.clone()))
+                    target_is_well: Arc::default(),
+                };
+                let stop = stop.clone();
+                tokio::spawn(async move {
+                    match spool {
+                        Some(options) => instance.run_spooled(options, stop).await,
+                        None => Arc::new(instance).run(stop).await,
+                    }
+                })
             })
             .collect();
         Running { flow, stop, tasks }
     }
 }
+
+/// Most instances a profile can have.
+const INSTANCES_MAX: u32 = 20;
 
 fn key(plan: &Plan) -> String {
     format!("{}/{}", plan.namespace, plan.name)
@@ -350,19 +415,46 @@ async fn stop(leaving: Vec<Running>) {
 
 impl Flow {
     fn report(&self) -> FlowReport {
-        let (state, health) = {
+        let (spool, spool_trouble) = self.spool_report();
+        let (status, trouble, last_transition) = {
             let health = self.health.lock();
-            let (status, trouble) = aggregate(&health.instances);
-            let state = match (&trouble, status) {
-                (Some(_), _) => FlowState::Troubled,
-                (None, HealthStatus::Unknown) => FlowState::Starting,
-                (None, _) => FlowState::Running,
-            };
-            let (reason_code, message) =
-                trouble.map_or((None, String::new()), |t| (Some(t.reason), t.message));
-            (state, Health { status, reason_code, message, last_transition: health.last_transition })
+            let (status, trouble) = aggregate(health.instances.values());
+            (status, trouble, health.last_transition)
         };
-        FlowReport { plan: self.plan.clone(), state, health, ledger: self.ledger.lock().ledger }
+        let state = match (&trouble, status) {
+            (Some(_), _) => FlowState::Troubled,
+            (None, _) if spool_trouble.is_some() => FlowState::Troubled,
+            (None, HealthStatus::Unknown) => FlowState::Starting,
+            (None, _) => FlowState::Running,
+        };
+        // what is delivered of late is delivered all the same
+        let status = if spool_trouble.is_some() && status == HealthStatus::Available {
+            HealthStatus::Degraded
+        } else {
+            status
+        };
+        let reason_code = trouble.as_ref().or(spool_trouble.as_ref()).map(|t| t.reason);
+        let forecast = spool.as_ref().and_then(SpoolReport::forecast);
+        let sentences = [trouble, spool_trouble].into_iter().flatten().map(|t| t.message).chain(forecast);
+        let message = sentences.collect::<Vec<_>>().join("; ");
+        FlowReport {
+            plan: self.plan.clone(),
+            state,
+            health: Health { status, reason_code, message, last_transition },
+            ledger: self.ledger.lock().ledger,
+            spool,
+        }
+    }
+
+    /// What lies in the spools, and what keeps them from taking messages.
+    fn spool_report(&self) -> (Option<SpoolReport>, Option<Trouble>) {
+        let spools: Vec<_> = self.spools.lock().values().cloned().collect();
+        let mut report = SpoolReport::default();
+        let mut trouble = None;
+        for spool in &spools {
+            trouble = trouble.or(spool.report(&mut report));
+        }
+        ((!spools.is_empty()).then_some(report), trouble)
     }
 
     /// Waits for records that are to go through once more. Cancel-safe.
@@ -376,8 +468,8 @@ impl Flow {
 
     fn set_health(&self, index: u32, change: impl FnOnce(&mut InstanceHealth)) {
         let mut health = self.health.lock();
-        change(&mut health.instances[index as usize]);
-        let (status, _) = aggregate(&health.instances);
+        change(health.instances.get_mut(&index).expect("every instance that runs has an entry"));
+        let (status, _) = aggregate(health.instances.values());
         if status != health.status {
             health.status = status;
             health.last_transition = SystemTime::now();
@@ -388,6 +480,46 @@ impl Flow {
 }
 
 impl Instance {
+    /// Opens the spool and runs the pipelines before and behind it until asked to stop.
+    async fn run_spooled(self, options: SpoolOptions, stop: CancellationToken) {
+        let mut backoff = Backoff::new(self.seed);
+        let spool = loop {
+            let opened = tokio::select! {
+                opened = Spool::open(options.clone()) => opened,
+                () = stop.cancelled() => return,
+            };
+            match opened {
+                Ok(spool) => break spool,
+                Err(trouble) => self.troubled("spool", trouble, |health| &mut health.spool),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(backoff.next(Hope::Distant)) => {}
+                () = stop.cancelled() => return,
+            }
+        };
+        self.flow.set_health(self.index, |h| h.spool = End::Well);
+        {
+            let mut books = self.flow.ledger.lock();
+            if books.carried_over.insert(self.index) {
+                let (ended, in_flight) = spool.books();
+                books.carry_over(&ended, in_flight);
+            }
+        }
+        self.flow.spools.lock().insert(self.index, spool.clone());
+        let leg = |leg| Arc::new(Self { leg, target_is_well: Arc::default(), ..self.clone() });
+        let outbound = leg(Leg::Outbound(spool.clone())).run(stop.clone());
+        if self.index < self.flow.plan.instance_count.max(1) {
+            let inbound = leg(Leg::Inbound(spool.clone())).run(stop);
+            tokio::join!(inbound, outbound);
+        } else {
+            // there are fewer instances than there were: nothing comes in
+            self.flow.set_health(self.index, |h| h.source = End::Well);
+            outbound.await;
+        }
+        self.flow.spools.lock().remove(&self.index);
+        spool.close().await;
+    }
+
     /// Opens both ends and runs the pipeline, again and again, until asked to stop.
     async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut backoff = Backoff::new(self.seed);
@@ -404,14 +536,15 @@ impl Instance {
             let hope = match opened {
                 Err(hope) => hope,
                 Ok((source, sink)) => {
-                    let received = self.flow.ledger.lock().received;
+                    let moved = self.moved();
                     let exit = self.pump(source, sink.clone(), &stop).await;
                     sink.close().await;
-                    if self.flow.ledger.lock().received > received {
+                    if self.moved() > moved {
                         backoff.reset();
                     }
                     match exit {
                         Exit::Drained => return,
+                        Exit::DrainTimedOut if !self.leg.is_first() => return,
                         Exit::DrainTimedOut => {
                             tracing::warn!(
                                 dataflow = self.flow.key,
@@ -431,7 +564,16 @@ impl Instance {
         }
     }
 
+    /// Grows with every message that moves.
+    fn moved(&self) -> u64 {
+        let books = self.flow.ledger.lock();
+        books.received + books.delivered
+    }
+
     async fn open_sink(&self) -> Result<Arc<dyn Sink>, Hope> {
+        if let Leg::Inbound(spool) = &self.leg {
+            return Ok(Arc::new(SpoolSink::new(spool.clone())));
+        }
         self.connectors.open_sink(&self.flow.plan, self.index).await.map_err(|trouble| {
             self.target_troubled(trouble);
             Hope::Distant
@@ -439,13 +581,26 @@ impl Instance {
     }
 
     async fn open_source(&self) -> Result<Box<dyn Source>, Hope> {
-        match self.connectors.open_source(&self.flow.plan, self.index).await {
-            Ok(source) => {
-                self.flow.set_health(self.index, |h| h.source = End::Well);
-                Ok(source)
-            }
-            Err(error) => Err(self.source_failed(error)),
-        }
+        let source: Box<dyn Source> = match &self.leg {
+            Leg::Outbound(spool) => Box::new(SpoolSource::new(spool.clone())),
+            Leg::Whole | Leg::Inbound(_) => self
+                .connectors
+                .open_source(&self.flow.plan, self.index)
+                .await
+                .map_err(|error| self.source_failed(error))?,
+        };
+        self.flow.set_health(self.index, |health| *self.source_of(health) = End::Well);
+        Ok(source)
+    }
+
+    /// The end of the flow, or of the spool, where this pipeline begins.
+    fn source_of<'a>(&self, health: &'a mut InstanceHealth) -> &'a mut End {
+        if self.leg.is_first() { &mut health.source } else { &mut health.spool }
+    }
+
+    /// The end of the flow, or of the spool, where this pipeline ends.
+    fn target_of<'a>(&self, health: &'a mut InstanceHealth) -> &'a mut End {
+        if self.leg.is_last() { &mut health.target } else { &mut health.spool }
     }
 
     /// Runs the pipeline to its end, and connects the sink ahead of the first write beside it.
@@ -455,7 +610,12 @@ impl Instance {
         sink: Arc<dyn Sink>,
         stop: &CancellationToken,
     ) -> Exit {
-        let steps = Steps::new(&self.flow.plan, |key| self.connectors.watch_dataset(key));
+        let steps = match self.leg {
+            Leg::Inbound(_) => Steps::none(),
+            Leg::Whole | Leg::Outbound(_) => {
+                Steps::new(&self.flow.plan, |key| self.connectors.watch_dataset(key))
+            }
+        };
         let pipeline = Pipeline { source, sink: sink.clone(), steps, instance: self.clone() };
         let mut run = std::pin::pin!(AssertUnwindSafe(pipeline.run(stop)).catch_unwind());
         let mut prepare = std::pin::pin!(self.prepare(&*sink));
@@ -498,7 +658,7 @@ impl Instance {
             SourceError::Lost(trouble) => (trouble, Hope::Soon),
             SourceError::Refused(trouble) => (trouble, Hope::Distant),
         };
-        self.troubled("source", trouble, |health| &mut health.source);
+        self.troubled("source", trouble, |health| self.source_of(health));
         hope
     }
 
@@ -510,17 +670,17 @@ impl Instance {
 
     pub(crate) fn target_well(&self) {
         if !self.target_is_well.swap(true, Ordering::Relaxed) {
-            self.flow.set_health(self.index, |h| h.target = End::Well);
+            self.flow.set_health(self.index, |health| *self.target_of(health) = End::Well);
         }
     }
 
     pub(crate) fn target_troubled(&self, trouble: Trouble) {
         self.target_is_well.store(false, Ordering::Relaxed);
-        self.troubled("destination", trouble, |health| &mut health.target);
+        self.troubled("destination", trouble, |health| self.target_of(health));
     }
 
     /// Notes a trouble; the log says it once, not at every try.
-    fn troubled(&self, end: &str, trouble: Trouble, of: fn(&mut InstanceHealth) -> &mut End) {
+    fn troubled(&self, end: &str, trouble: Trouble, of: impl FnOnce(&mut InstanceHealth) -> &mut End) {
         let flow = &self.flow;
         flow.metrics.error(trouble.reason);
         let (reason, message) = (trouble.reason, trouble.message.clone());

@@ -30,6 +30,19 @@ pub(crate) struct Dataflow {
     instance_count: u32,
     health: Health,
     messages: Messages,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spool: Option<Spool>,
+}
+
+/// What lies in the spools of a flow.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Spool {
+    messages: u64,
+    bytes: u64,
+    bytes_max: u64,
+    oldest_age_seconds: Option<u64>,
+    full_in_seconds: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -102,7 +115,7 @@ impl Error {
 
 impl Dataflow {
     pub(crate) fn running(report: &FlowReport) -> Self {
-        let FlowReport { plan, state, health, ledger } = report;
+        let FlowReport { plan, state, health, ledger, spool } = report;
         Self {
             namespace: plan.namespace.clone(),
             name: plan.name.to_string(),
@@ -133,6 +146,13 @@ impl Dataflow {
                 bytes_received: ledger.bytes_received,
                 bytes_delivered: ledger.bytes_delivered,
             },
+            spool: spool.as_ref().map(|spool| Spool {
+                messages: spool.messages,
+                bytes: spool.bytes,
+                bytes_max: spool.bytes_max,
+                oldest_age_seconds: spool.oldest_age.map(|age| age.as_secs()),
+                full_in_seconds: spool.full_in.map(|time| time.as_secs()),
+            }),
         }
     }
 
@@ -156,6 +176,7 @@ impl Dataflow {
                 last_update_time: now,
             },
             messages: Messages::default(),
+            spool: None,
         }
     }
 }

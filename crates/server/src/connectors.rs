@@ -1,15 +1,16 @@
+use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tidegate_connect::{Context, Credentials, FlowIdentity, LocalBroker};
 use tidegate_core::{Sink, Source, SourceError, Trouble};
 use tidegate_identity::Tokens;
-#[cfg(feature = "kafka")]
-use tidegate_model::endpoint::Settings;
+use tidegate_model::endpoint::{MqttHost, Settings};
 use tidegate_model::plan::Plan;
 #[cfg(feature = "kafka")]
 use tidegate_model::plan::{DataDestination, DataSources, DestinationSpec};
-use tidegate_runtime::{Connectors, DatasetState, DeadLetter};
+use tidegate_runtime::{Connectors, DatasetState, DeadLetter, SpoolOptions};
 use tokio::sync::watch;
 
 use crate::dead_letters::DeadLetters;
@@ -23,9 +24,31 @@ pub(crate) struct Connections {
     pub(crate) datasets: Datasets,
     /// `None` restores AIO's behaviour: what can't be processed is dropped.
     pub(crate) dead_letters: Option<Arc<DeadLetters>>,
+    pub(crate) spools: Spools,
+}
+
+/// The spools of an instance.
+pub(crate) struct Spools {
+    /// Where they are, each in `<namespace>.<flow>/<instance>`.
+    pub(crate) dir: PathBuf,
+    /// Most bytes of each.
+    pub(crate) bytes_max: u64,
+    /// Most messages a second that leave each.
+    pub(crate) drain_rate_max: Option<NonZeroU32>,
+}
+
+impl Spools {
+    fn of(&self, plan: &Plan, instance: u32) -> SpoolOptions {
+        let dir = self.dir.join(format!("{}.{}", plan.namespace, plan.name)).join(instance.to_string());
+        SpoolOptions { dir, bytes_max: self.bytes_max, drain_rate_max: self.drain_rate_max }
+    }
 }
 
 impl Connections {
+    fn local_broker_is_embedded(&self) -> bool {
+        matches!(self.local_broker, LocalBroker::Embedded(_))
+    }
+
     fn context(&self, plan: &Plan, instance: u32) -> Context {
         Context {
             flow: FlowIdentity {
@@ -43,6 +66,31 @@ impl Connections {
     }
 }
 
+/// Whether a flow needs a spool. The local broker in this process keeps messages itself; any other source hands over only
+/// so many before it wants them acknowledged, and what batches more than that, or asks for persistence, gets a spool.
+fn wants_spool(plan: &Plan, local_broker_is_embedded: bool) -> bool {
+    let window = match &plan.source.endpoint.settings {
+        Settings::Mqtt(mqtt) if mqtt.host == MqttHost::LocalBroker && local_broker_is_embedded => {
+            return false;
+        }
+        Settings::Mqtt(mqtt) => u64::from(mqtt.inflight_max),
+        _ => KAFKA_WINDOW,
+    };
+    let batch = match &plan.destination.endpoint.settings {
+        // these pass on what there is; what they call a batch fills while messages are on their way
+        Settings::Mqtt(_) | Settings::Kafka(_) | Settings::OpenTelemetry(_) => 1,
+        Settings::DataLakeStorage(s) => s.batching.messages_max.unwrap_or(u64::MAX),
+        Settings::FabricOneLake(s) => s.batching.messages_max.unwrap_or(u64::MAX),
+        Settings::DataExplorer(s) => s.batching.messages_max.unwrap_or(u64::MAX),
+        // a file is whole when it is written
+        Settings::LocalStorage(_) => u64::MAX,
+    };
+    plan.request_disk_persistence || batch > window
+}
+
+/// How many records a Kafka source hands over before it wants them acknowledged.
+const KAFKA_WINDOW: u64 = 10_000;
+
 #[async_trait]
 impl Connectors for Connections {
     async fn open_source(&self, plan: &Plan, instance: u32) -> Result<Box<dyn Source>, SourceError> {
@@ -56,6 +104,14 @@ impl Connectors for Connections {
                 .await;
         }
         tidegate_connect::open_source(&plan.source, &context).await
+    }
+
+    fn spool(&self, plan: &Plan, instance: u32) -> Option<SpoolOptions> {
+        let options = self.spools.of(plan, instance);
+        let local = self.local_broker_is_embedded();
+        let wanted = instance < plan.instance_count && wants_spool(plan, local);
+        // one that was made earlier may hold messages
+        (wanted || options.dir.exists()).then_some(options)
     }
 
     fn watch_dataset(&self, key: &str) -> watch::Receiver<DatasetState> {

@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker_config::broker_config;
 use crate::broker_metrics::BrokerMetrics;
-use crate::connectors::Connections;
+use crate::connectors::{Connections, Spools};
 use crate::credentials::Vault;
 use crate::dead_letters::DeadLetters;
 use crate::services::{Datasets, Services};
@@ -37,6 +38,21 @@ pub struct Options {
     pub keep_dead_letters: bool,
     /// How long a flow that is stopped waits for its writes.
     pub drain_max: Duration,
+    /// Which one of how many instances of every flow to run; without it all that their profiles want.
+    pub instance: Option<InstanceOf>,
+    /// Most bytes on disk of each spool.
+    pub spool_bytes_max: u64,
+    /// Most messages a second that leave each spool.
+    pub spool_drain_rate_max: Option<NonZeroU32>,
+}
+
+/// One of several instances of every flow, each in a process of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstanceOf {
+    /// Which, from 0.
+    pub index: u32,
+    /// How many there are.
+    pub count: u32,
 }
 
 /// Who answers for the host `aio-broker`.
@@ -207,15 +223,36 @@ impl Gateway {
             true => Some(Arc::new(DeadLetters::open(data_dir.path()).map_err(StartError::DeadLetters)?)),
             false => None,
         };
-        let connections =
-            Connections { local_broker, credentials, tokens, datasets, dead_letters: dead_letters.clone() };
+        let spools = Spools {
+            dir: data_dir.path().join("spool"),
+            bytes_max: options.spool_bytes_max,
+            drain_rate_max: options.spool_drain_rate_max,
+        };
+        let connections = Connections {
+            local_broker,
+            credentials,
+            tokens,
+            datasets,
+            dead_letters: dead_letters.clone(),
+            spools,
+        };
         let supervisor = Supervisor::new(
             Arc::new(connections),
             Metrics::new(registry),
-            SupervisorOptions { drain_max: options.drain_max, ..SupervisorOptions::default() },
+            SupervisorOptions {
+                drain_max: options.drain_max,
+                instance: options.instance.map(|i| i.index),
+                ..SupervisorOptions::default()
+            },
         );
         let idle: Vec<Idle> = catalog.dataflows().iter().filter_map(Idle::of).collect();
-        let plans: Vec<_> = catalog.plans().into_iter().filter(|plan| cannot_run(plan).is_none()).collect();
+        let mut plans: Vec<_> =
+            catalog.plans().into_iter().filter(|plan| cannot_run(plan).is_none()).collect();
+        if let Some(InstanceOf { count, .. }) = options.instance {
+            for plan in &mut plans {
+                Arc::make_mut(plan).instance_count = count;
+            }
+        }
         let shared =
             Arc::new(Shared { supervisor, idle, stopping, broker, broker_metrics, services, dead_letters });
         let service = http::router(shared.clone()).into_make_service_with_connect_info::<SocketAddr>();

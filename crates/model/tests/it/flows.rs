@@ -1110,6 +1110,7 @@ fn rule_30_only_the_local_broker_can_be_asked_for_persistence() {
         &(text.replace("{ endpointRef: default, dataSources", "{ endpointRef: line, dataSources") + &kafka),
         expect![[r#"
             warning TG0212 6:27 only the local broker can be asked for persistence, and the source is another
+                help: AIO ignores it; tidegate keeps what waits for the destination in a spool of its own
         "#]],
     );
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+mod spool;
 mod world;
 
 use std::sync::atomic::Ordering;

@@ -20,7 +20,7 @@ use tidegate_model::plan::{
 };
 use tidegate_model::topic::{TopicFilter, TopicTemplate};
 use tidegate_runtime::{
-    Connectors, DatasetState, DeadLetter, Ledger, Metrics, Supervisor, SupervisorOptions,
+    Connectors, DatasetState, DeadLetter, Ledger, Metrics, SpoolOptions, Supervisor, SupervisorOptions,
 };
 use tokio::sync::{Notify, watch};
 
@@ -118,6 +118,8 @@ impl Source for ScriptedSource {
 pub(crate) enum Answer {
     Take,
     TakeAfter(Duration),
+    /// Takes them once [`Destination::told`] is notified.
+    TakeWhenTold,
     /// Takes the first so many, then fails.
     Retry(usize),
     Fatal,
@@ -132,6 +134,7 @@ pub(crate) struct Destination {
     pub(crate) payloads: Mutex<Vec<String>>,
     pub(crate) answers: Mutex<VecDeque<Answer>>,
     pub(crate) in_flight_max: AtomicUsize,
+    pub(crate) told: Notify,
     pub(crate) prepares: Mutex<VecDeque<WriteError>>,
 }
 
@@ -177,6 +180,10 @@ impl Sink for ScriptedSink {
                 tokio::time::sleep(wait).await;
                 self.0.take(records);
             }
+            Answer::TakeWhenTold => {
+                self.0.told.notified().await;
+                self.0.take(records);
+            }
             Answer::Retry(written) => {
                 let written = written.min(records.len());
                 self.0.take(&records[..written]);
@@ -217,6 +224,7 @@ pub(crate) struct World {
 }
 
 struct Scripted {
+    spool: Option<SpoolOptions>,
     broker: Arc<Broker>,
     destination: Arc<Destination>,
     dataset: watch::Sender<DatasetState>,
@@ -228,6 +236,10 @@ impl Connectors for Scripted {
     async fn open_source(&self, _: &Plan, _: u32) -> Result<Box<dyn Source>, SourceError> {
         self.broker.opened.fetch_add(1, Ordering::Relaxed);
         Ok(Box::new(ScriptedSource { broker: self.broker.clone(), unacked: VecDeque::new(), batches: 0 }))
+    }
+
+    fn spool(&self, _: &Plan, instance: u32) -> Option<SpoolOptions> {
+        self.spool.clone().filter(|_| instance == 0)
     }
 
     fn watch_dataset(&self, _: &str) -> watch::Receiver<DatasetState> {
@@ -245,6 +257,10 @@ impl Connectors for Scripted {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::with_spool(None)
+    }
+
+    pub(crate) fn with_spool(spool: Option<SpoolOptions>) -> Self {
         let broker = Arc::new(Broker::default());
         broker.batch_max.store(10, Ordering::Relaxed);
         broker.unacked_max.store(100, Ordering::Relaxed);
@@ -252,14 +268,17 @@ impl World {
         destination.in_flight_max.store(1, Ordering::Relaxed);
         let dataset = watch::Sender::new(DatasetState::Pending);
         let buried = Arc::default();
+        // what lies in a spool need not wait for a destination that is stuck
+        let drain_max = if spool.is_some() { Duration::ZERO } else { Duration::from_secs(10) };
         let scripted = Scripted {
+            spool,
             broker: broker.clone(),
             destination: destination.clone(),
             dataset: dataset.clone(),
             buried: Arc::clone(&buried),
         };
         let metrics = Metrics::new(prometheus::Registry::new());
-        let options = SupervisorOptions { drain_max: Duration::from_secs(10), seed: 7 };
+        let options = SupervisorOptions { drain_max, seed: 7, ..SupervisorOptions::default() };
         let supervisor = Arc::new(Supervisor::new(Arc::new(scripted), metrics, options));
         Self { broker, destination, supervisor, dataset, buried }
     }
@@ -276,17 +295,17 @@ impl World {
 
     /// Lets (paused) time pass until the condition holds.
     pub(crate) async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let started = std::time::Instant::now();
         for _ in 0..200_000 {
             if condition(self) {
                 return;
             }
+            if started.elapsed() > Duration::from_secs(60) {
+                break;
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!(
-            "never: {what}; ledger {:?}, acked {:?}",
-            self.supervisor.report()[0].ledger,
-            self.broker.acked()
-        );
+        panic!("never: {what}; {:?}, acked {:?}", self.supervisor.report()[0], self.broker.acked());
     }
 
     pub(crate) async fn until_acked(&self, count: usize) {
