@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tidegate_core::{Properties, PropertiesBuilder, Property};
 use tidegate_mqtt::{Connect, Packet, Publish, QoS, Version};
-use tidegate_testkit::{Authority, Kafka, KafkaOptions, Mosquitto, MosquittoOptions, Validity};
+use tidegate_testkit::{Authority, Kafka, KafkaOptions, Validity};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -21,7 +21,7 @@ const MESSAGES: u64 = 20_000;
 const WINDOW: usize = 500;
 
 /// A Kafka endpoint; `more` are further lines of `kafkaSettings`, indented by four.
-fn kafka_endpoint(port: u16, more: &str) -> String {
+pub(crate) fn kafka_endpoint(port: u16, more: &str) -> String {
     format!(
         r"---
 apiVersion: connectivity.iotoperations.azure.com/v1
@@ -43,7 +43,7 @@ fn up_and_down() -> String {
 }
 
 /// Everything in a topic, as kcat prints it in this format.
-async fn kcat(port: u16, topic: &str, format: &str) -> Vec<String> {
+pub(crate) async fn kcat(port: u16, topic: &str, format: &str) -> Vec<String> {
     let broker = format!("localhost:{port}");
     let output = Command::new("kcat")
         .args(["-C", "-q", "-e", "-o", "beginning", "-b", &broker, "-t", topic, "-f", format])
@@ -166,40 +166,8 @@ async fn kafka_as_destination_is_killed_and_frozen_in_mid_stream() {
     println!("{} of {MESSAGES} came more than once", got.duplicates());
 }
 
-/// Two gateways in one group, and one of them killed in mid-stream: the other one takes over.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_of_two_loses_nothing_when_one_is_killed() {
-    let kafka = Kafka::start(KafkaOptions::default()).await;
-    kafka.create_topic("there", 4).await;
-    let mosquitto = Mosquitto::start(MosquittoOptions {
-        general: "max_queued_messages 0".into(),
-        ..MosquittoOptions::default()
-    })
-    .await;
-    let (got, _subscriber) = subscribe(mosquitto.port(), "down").await;
-    let resources =
-        kafka_endpoint(kafka.port(), PLAIN) + &dataflow("downward", ("kafka", "there"), ("default", "down"));
-    let broker = format!("mqtt://127.0.0.1:{}", mosquitto.port());
-    let stays = Gateway::run_with(&resources, &["--broker", &broker]).await;
-    // client identifiers come from names: another flow, or the two would take over each other's sessions
-    let mut dies = Gateway::run_with(&resources.replace("downward", "other"), &["--broker", &broker]).await;
-    let delivered = async |gateway: &Gateway, flow| {
-        gateway.dataflow(flow).await["messages"]["delivered"].as_u64().unwrap()
-    };
-    let mut sent = 0;
-    while delivered(&stays, "downward").await == 0 || delivered(&dies, "other").await == 0 {
-        produce(kafka.port(), sent..sent + 1000).await;
-        sent += 1000;
-    }
-    produce(kafka.port(), sent..sent + 10_000).await;
-    dies.kill_9().await;
-    produce(kafka.port(), sent + 10_000..sent + 20_000).await;
-    got.until_complete(0..sent + 20_000).await;
-    println!("{} of {} came more than once", got.duplicates(), sent + 20_000);
-}
-
 /// Numbers as messages of the topic `there`, spread over its partitions.
-async fn produce(port: u16, numbers: Range<u64>) {
+pub(crate) async fn produce(port: u16, numbers: Range<u64>) {
     let mut kcat = Command::new("kcat")
         .args([
             "-P",

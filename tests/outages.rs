@@ -10,7 +10,7 @@ use crate::gateway::{Gateway, PLAIN, dataflow, mqtt_endpoint};
 const MESSAGES: u64 = 50_000;
 const WINDOW: usize = 100;
 
-fn persistent() -> MosquittoOptions {
+pub(crate) fn persistent() -> MosquittoOptions {
     // no limit on queued messages, or mosquitto itself would drop some with a success PUBACK
     MosquittoOptions {
         persistence: true,

@@ -82,7 +82,7 @@ impl Failure {
             Code::TopicAuthorizationFailed
             | Code::GroupAuthorizationFailed
             | Code::ClusterAuthorizationFailed => Self::refused(
-                Kind::Connection,
+                Kind::Send,
                 format!("{to} does not allow it ({code}); give this client the right"),
             ),
             Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => Self::refused(

@@ -18,6 +18,8 @@ const PORTS_TRIED_MAX: usize = 3;
 pub struct KafkaOptions {
     /// How many partitions a topic gets that is created by being used.
     pub partitions: u32,
+    /// The port clients are told to use, if it is not the one it listens on: that of a proxy.
+    pub advertised_port: Option<u16>,
     /// The security protocol of the listener: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.
     pub protocol: &'static str,
     /// Further lines of `server.properties`; `{dir}` stands for its directory.
@@ -34,6 +36,7 @@ impl Default for KafkaOptions {
     fn default() -> Self {
         Self {
             partitions: 1,
+            advertised_port: None,
             protocol: "PLAINTEXT",
             more: String::new(),
             scram: vec![],
@@ -117,13 +120,14 @@ impl Kafka {
 
 fn configure(options: &KafkaOptions, dir: &Path, port: u16, controller: u16) {
     let KafkaOptions { partitions, protocol, more, .. } = options;
+    let advertised = options.advertised_port.unwrap_or(port);
     let mut text = format!(
         "process.roles=broker,controller\n\
          node.id=1\n\
          controller.quorum.voters=1@127.0.0.1:{controller}\n\
          controller.listener.names=CONTROLLER\n\
          listeners=CLIENTS://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-         advertised.listeners=CLIENTS://localhost:{port}\n\
+         advertised.listeners=CLIENTS://localhost:{advertised}\n\
          listener.security.protocol.map=CLIENTS:{protocol},CONTROLLER:PLAINTEXT\n\
          inter.broker.listener.name=CLIENTS\n\
          log.dirs={dir}/data\n\

@@ -8,12 +8,16 @@ mod entra;
 mod kafka;
 mod mosquitto;
 mod peer;
+mod proxy;
+mod small_disk;
 
 pub use certificates::{Authority, Identity, Validity};
 pub use entra::{EntraId, Fault};
 pub use kafka::{Kafka, KafkaOptions};
 pub use mosquitto::{Mosquitto, MosquittoOptions};
 pub use peer::{PeerConnection, ScriptedPeer};
+pub use proxy::FaultProxy;
+pub use small_disk::SmallDisk;
 
 /// A TCP port of 127.0.0.1 that was free a moment ago, for programs that can't choose one themselves.
 pub fn free_port() -> u16 {
