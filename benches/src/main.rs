@@ -1,11 +1,13 @@
-//! Measures tidegate beside mosquitto. Both are started here, on free ports, and get the same load from the same tool,
+//! Measures tidegate beside mosquitto and librdkafka. Both are started here, on free ports, and get the same load from the same tool,
 //! `tidegate bench mqtt`, in turns; so that what else the machine does falls on both. `docs/performance.md` says what the
 //! numbers mean and what they were.
 
 mod bridge;
 mod broker;
+mod client;
 mod contest;
 mod footprint;
+mod kafka;
 mod load;
 mod peers;
 mod process;
@@ -38,12 +40,17 @@ enum Command {
     Broker(Contest),
     /// A data flow between two brokers beside a bridge of mosquitto
     Bridge(Contest),
+    /// A data flow to Kafka, and one from it, beside what librdkafka does alone
+    Kafka(Contest),
     /// Memory at rest, and the time from the start to the first message delivered
     Footprint {
         /// How often each is measured
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
     },
+    /// What librdkafka does alone: for `kafka`, which measures it in a process of its own
+    #[command(hide = true)]
+    Librdkafka(kafka::Alone),
 }
 
 #[derive(Args)]
@@ -68,6 +75,9 @@ enum Form {
 fn main() -> anyhow::Result<ExitCode> {
     anyhow::ensure!(!cfg!(debug_assertions), "only a release build is worth measuring: cargo run --release");
     let cli = Cli::parse();
+    if let Command::Librdkafka(args) = &cli.command {
+        return args.run().map(|()| ExitCode::SUCCESS);
+    }
     let tidegate = match cli.tidegate {
         Some(path) => path,
         None => peers::build_tidegate()?,
@@ -76,6 +86,8 @@ fn main() -> anyhow::Result<ExitCode> {
     let report = match &cli.command {
         Command::Broker(args) => Report::Contests(broker::run(&tidegate, args)?),
         Command::Bridge(args) => Report::Contests(bridge::run(&tidegate, args)?),
+        Command::Kafka(args) => Report::Kafka(kafka::run(&tidegate, args)?),
+        Command::Librdkafka(_) => unreachable!("it has run above"),
         Command::Footprint { rounds } => Report::Footprint(footprint::run(&tidegate, *rounds)?),
     };
     let text = match cli.output {

@@ -58,17 +58,9 @@ impl Server {
         Ok(Self { child, port, _dir: dir })
     }
 
-    /// Processor time so far, of all its threads, in user and system mode: the first field of each thread's schedstat,
-    /// in nanoseconds. A thread that has ended does not count any more; those that carry messages don't end.
+    /// Processor time so far.
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
-        let tasks = format!("/proc/{}/task", self.child.id());
-        let mut nanos = 0;
-        for task in fs::read_dir(&tasks).with_context(|| format!("can't read {tasks}"))? {
-            // one that ends just now
-            let Ok(schedstat) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
-            nanos += schedstat.split(' ').next().context("a schedstat is empty")?.parse::<u64>()?;
-        }
-        Ok(Duration::from_nanos(nanos))
+        cpu(&self.child.id().to_string())
     }
 
     pub(crate) fn memory(&self) -> anyhow::Result<Memory> {
@@ -94,6 +86,20 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Processor time of a process so far, of all its threads, in user and system mode: the first field of each thread's
+/// schedstat, in nanoseconds. A thread that has ended does not count any more; those that carry messages don't end.
+/// `process` is its number, or `self`.
+pub(crate) fn cpu(process: &str) -> anyhow::Result<Duration> {
+    let tasks = format!("/proc/{process}/task");
+    let mut nanos = 0;
+    for task in fs::read_dir(&tasks).with_context(|| format!("can't read {tasks}"))? {
+        // one that ends just now
+        let Ok(schedstat) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+        nanos += schedstat.split(' ').next().context("a schedstat is empty")?.parse::<u64>()?;
+    }
+    Ok(Duration::from_nanos(nanos))
 }
 
 fn program(command: &Command) -> String {

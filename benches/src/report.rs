@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::contest::{Outcome, Sample, Showing};
 use crate::footprint::Footprint;
+use crate::kafka;
 use crate::peers;
 
 /// Where and on what it was measured.
@@ -41,6 +42,7 @@ impl Setting {
 
 pub(crate) enum Report {
     Contests(Vec<Outcome>),
+    Kafka(Vec<kafka::Outcome>),
     Footprint(Footprint),
 }
 
@@ -61,6 +63,27 @@ impl Report {
                     let name = format!("{}: {}", outcome.name, outcome.load.describe());
                     row(&mut text, &name, &outcome.tidegate, &format!("**{ratio}**"));
                     row(&mut text, "", &outcome.peer, "1");
+                }
+            }
+            Self::Kafka(outcomes) => {
+                text.push_str(
+                    "| Scenario | | Messages per CPU second | Share of librdkafka's | Messages/s |\n|---|---|---|---|---|\n",
+                );
+                for outcome in outcomes {
+                    let share = range(&outcome.shares(), |share| format!("{share:.2}"));
+                    let mut row = |scenario: &str, name: &str, samples: &[kafka::Sample], share: &str| {
+                        let of = |number: fn(&kafka::Sample) -> f64| {
+                            samples.iter().map(number).collect::<Vec<_>>()
+                        };
+                        let _ = writeln!(
+                            text,
+                            "| {scenario} | {name} | {} | {share} | {} |",
+                            range(&of(kafka::Sample::per_cpu_second), thousands),
+                            thousands(median(&of(kafka::Sample::per_second))),
+                        );
+                    };
+                    row(&outcome.name, "tidegate", &outcome.tidegate, &format!("**{share}**"));
+                    row("", "librdkafka alone", &outcome.alone, "1");
                 }
             }
             Self::Footprint(Footprint { at_rest, first_message }) => {
@@ -85,6 +108,7 @@ impl Report {
         let Setting { tidegate, mosquitto, processor, cores, kernel, load_average } = setting;
         let results = match self {
             Self::Contests(outcomes) => outcomes.iter().map(outcome).collect::<Vec<_>>().into(),
+            Self::Kafka(outcomes) => outcomes.iter().map(kafka_outcome).collect::<Vec<_>>().into(),
             Self::Footprint(Footprint { at_rest, first_message }) => {
                 let at_rest = at_rest.iter().map(|(what, memory)| {
                     let of = |bytes: fn(&crate::process::Memory) -> u64| {
@@ -133,6 +157,22 @@ fn outcome(outcome: &Outcome) -> Value {
     json!({
         "scenario": outcome.name, "load": outcome.load.describe(), "ratios": outcome.ratios(),
         "tidegate": showing(&outcome.tidegate), "peer": showing(&outcome.peer),
+    })
+}
+
+fn kafka_outcome(outcome: &kafka::Outcome) -> Value {
+    let rounds = |samples: &[kafka::Sample]| {
+        let sample = |s: &kafka::Sample| {
+            json!({
+                "messages": s.messages, "cpuSeconds": s.cpu.as_secs_f64(), "seconds": s.took.as_secs_f64(),
+                "messagesPerCpuSecond": s.per_cpu_second(), "messagesPerSecond": s.per_second(),
+            })
+        };
+        samples.iter().map(sample).collect::<Vec<_>>()
+    };
+    json!({
+        "scenario": outcome.name, "shares": outcome.shares(),
+        "tidegate": rounds(&outcome.tidegate), "librdkafkaAlone": rounds(&outcome.alone),
     })
 }
 
