@@ -22,11 +22,15 @@ const WINDOW: usize = 500;
 
 /// A Kafka endpoint; `more` are further lines of `kafkaSettings`, indented by four.
 pub(crate) fn kafka_endpoint(port: u16, more: &str) -> String {
+    named_endpoint("kafka", port, more)
+}
+
+fn named_endpoint(name: &str, port: u16, more: &str) -> String {
     format!(
         r"---
 apiVersion: connectivity.iotoperations.azure.com/v1
 kind: DataflowEndpoint
-metadata: {{ name: kafka, namespace: azure-iot-operations }}
+metadata: {{ name: {name}, namespace: azure-iot-operations }}
 spec:
   endpointType: Kafka
   kafkaSettings:
@@ -241,4 +245,218 @@ async fn over_tls_with_scram_and_without_the_right_password() {
     let (got, _subscriber) = subscribe(gateway.port(), "down").await;
     publish(gateway.port(), "up", 0..100, 100).await;
     got.until_complete(0..100).await;
+}
+
+/// A broker's own certificate and its CA, for a Kafka that speaks TLS to clients who trust that CA.
+fn tls_files(authority: &Authority) -> Vec<(String, String)> {
+    let server = authority.peer("localhost", Validity::Now);
+    vec![
+        ("server.pem".into(), format!("{}\n{}", server.key, server.certificate)),
+        ("ca.pem".into(), authority.certificate().to_owned()),
+    ]
+}
+
+const TLS: &str = "ssl.keystore.type=PEM\nssl.keystore.location={dir}/server.pem\nssl.truststore.type=PEM\n\
+                   ssl.truststore.location={dir}/ca.pem\n";
+
+/// Up to a topic of the endpoint's name and down from it.
+fn there_and_back(endpoint: &str) -> String {
+    dataflow(&format!("up-{endpoint}"), ("default", &format!("up/{endpoint}")), (endpoint, endpoint))
+        + &dataflow(
+            &format!("down-{endpoint}"),
+            (endpoint, endpoint),
+            ("default", &format!("down/{endpoint}")),
+        )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_sasl_mechanism_lets_in_over_tls_both_ways() {
+    const MECHANISMS: [(&str, &str); 3] =
+        [("plain", "Plain"), ("scram-sha-256", "ScramSha256"), ("scram-sha-512", "ScramSha512")];
+    let authority = Authority::new("kafka authority");
+    let modules = "org.apache.kafka.common.security";
+    let kafka = Kafka::start(KafkaOptions {
+        protocol: "SASL_SSL",
+        more: format!(
+            "{TLS}sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512\nsasl.mechanism.inter.broker.protocol=PLAIN\n\
+             listener.name.clients.plain.sasl.jaas.config={modules}.plain.PlainLoginModule required \
+             username=\"gateway\" password=\"right\" user_gateway=\"right\";\n\
+             listener.name.clients.scram-sha-256.sasl.jaas.config={modules}.scram.ScramLoginModule required;\n\
+             listener.name.clients.scram-sha-512.sasl.jaas.config={modules}.scram.ScramLoginModule required;"
+        ),
+        scram: MECHANISMS[1..]
+            .iter()
+            .map(|(name, _)| format!("{}=[name=gateway,password=right]", name.to_ascii_uppercase()))
+            .collect(),
+        files: tls_files(&authority),
+        ..KafkaOptions::default()
+    })
+    .await;
+    let mut resources = config_map("kafka-ca", authority.certificate())
+        + &secret("login", &[("username", "gateway"), ("password", "right")]);
+    for (name, sasl_type) in MECHANISMS {
+        let sasl = format!(
+            "    authentication: {{ method: Sasl, saslSettings: {{ saslType: {sasl_type}, secretRef: login }} }}\n    \
+             tls: {{ trustedCaCertificateConfigMapRef: kafka-ca }}\n"
+        );
+        resources += &(named_endpoint(name, kafka.port(), &sasl) + &there_and_back(name));
+    }
+    let gateway = Gateway::run(&resources).await;
+    for (name, _) in MECHANISMS {
+        let (got, _subscriber) = subscribe(gateway.port(), &format!("down/{name}")).await;
+        publish(gateway.port(), &format!("up/{name}"), 0..50, 50).await;
+        got.until_complete(0..50).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_certificate_lets_in_and_none_does_not() {
+    let authority = Authority::new("kafka authority");
+    let kafka = Kafka::start(KafkaOptions {
+        protocol: "SSL",
+        more: format!("{TLS}ssl.client.auth=required\n"),
+        files: tls_files(&authority),
+        ..KafkaOptions::default()
+    })
+    .await;
+    let client = authority.client("gateway", Validity::Now);
+    let tls = "    tls: { trustedCaCertificateConfigMapRef: kafka-ca }\n";
+    let x509 =
+        "    authentication: { method: X509Certificate, x509CertificateSettings: { secretRef: client } }\n";
+    let anonymous = "    authentication: { method: Anonymous, anonymousSettings: {} }\n";
+    let resources = config_map("kafka-ca", authority.certificate())
+        + &secret("client", &[("client_cert.pem", &client.certificate), ("client_key.pem", &client.key)])
+        + &named_endpoint("with", kafka.port(), &format!("{x509}{tls}"))
+        + &named_endpoint("without", kafka.port(), &format!("{anonymous}{tls}"))
+        + &there_and_back("with")
+        + &there_and_back("without");
+    let gateway = Gateway::run(&resources).await;
+    let (got, _subscriber) = subscribe(gateway.port(), "down/with").await;
+    publish(gateway.port(), "up/with", 0..50, 50).await;
+    got.until_complete(0..50).await;
+    gateway.until("up-without", "troubled", |f| f["state"] == "troubled").await;
+    gateway.until("down-without", "troubled", |f| f["state"] == "troubled").await;
+}
+
+/// One endpoint for each setting, and what Kafka's own tools and kcat find in their topics.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_setting_of_a_destination_shows_in_kafka() {
+    let kafka = Kafka::start(KafkaOptions::default()).await;
+    let settings = [
+        ("default", ""),
+        ("gzip", "    compression: Gzip\n"),
+        ("snappy", "    compression: Snappy\n"),
+        ("lz4", "    compression: Lz4\n"),
+        ("singly", "    batching: { mode: Disabled }\n"),
+        ("by-count", "    batching: { latencyMs: 60000, maxMessages: 10 }\n"),
+        ("by-bytes", "    batching: { latencyMs: 60000, maxBytes: 2000 }\n"),
+        ("acks-one", "    kafkaAcks: One\n"),
+        ("acks-zero", "    kafkaAcks: Zero\n"),
+    ];
+    let mut resources = String::new();
+    for (name, more) in settings {
+        let endpoint = format!("kafka-{name}");
+        resources += &named_endpoint(&endpoint, kafka.port(), &format!("{PLAIN}{more}"));
+        resources += &dataflow(&format!("to-{name}"), ("default", &format!("up/{name}")), (&endpoint, name));
+    }
+    let gateway = Gateway::run(&resources).await;
+    for (name, _) in settings {
+        let flow = format!("to-{name}");
+        gateway.until(&flow, "running", |f| f["state"] == "running").await;
+        publish(gateway.port(), &format!("up/{name}"), 0..1000, 1000).await;
+    }
+    for (name, _) in settings {
+        gateway.until(&format!("to-{name}"), "done", |f| f["messages"]["delivered"] == 1000).await;
+        let batches = kafka.batches(name, 0).await;
+        let word = |batch: &str, key: &str| {
+            let mut words = batch.split(' ').skip_while(|word| *word != key);
+            words.nth(1).unwrap_or_else(|| panic!("{key} in {batch}")).to_owned()
+        };
+        let number = |batch: &str, key: &str| word(batch, key).parse::<i64>().unwrap();
+        assert_eq!(batches.iter().map(|b| number(b, "count:")).sum::<i64>(), 1000, "{name}");
+        for batch in &batches {
+            let codec = if ["gzip", "snappy", "lz4"].contains(&name) { name } else { "none" };
+            assert_eq!(word(batch, "compresscodec:"), codec, "{name}");
+            // only an idempotent producer has an id
+            assert_eq!(number(batch, "producerId:") >= 0, !name.starts_with("acks-"), "{name}: {batch}");
+            match name {
+                "singly" => assert_eq!(number(batch, "count:"), 1),
+                "by-count" => assert_eq!(number(batch, "count:"), 10),
+                "by-bytes" => assert!(number(batch, "size:") <= 2000, "{batch}"),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_partitions_and_headers_are_as_the_endpoint_says() {
+    let kafka = Kafka::start(KafkaOptions { partitions: 4, ..KafkaOptions::default() }).await;
+    let settings = [
+        ("spread", ""),
+        ("static", "    partitionStrategy: Static\n"),
+        ("property", "    partitionStrategy: Property\n    partitionKeyProperty: machine\n"),
+        ("bare", "    copyMqttProperties: Disabled\n"),
+        ("event", "    cloudEventAttributes: CreateOrRemap\n"),
+    ];
+    let mut resources = String::new();
+    for (name, more) in settings {
+        let endpoint = format!("kafka-{name}");
+        resources += &named_endpoint(&endpoint, kafka.port(), &format!("{PLAIN}{more}"));
+        resources += &dataflow(&format!("to-{name}"), ("default", &format!("up/{name}")), (&endpoint, name));
+    }
+    let gateway = Gateway::run(&resources).await;
+    for (name, _) in settings {
+        gateway.until(&format!("to-{name}"), "running", |f| f["state"] == "running").await;
+    }
+    let properties = |machine: &str| {
+        let mut builder = PropertiesBuilder::default();
+        for property in [
+            Property::PayloadFormatIndicator(true),
+            Property::ContentType("text/plain"),
+            Property::ResponseTopic("answers/here"),
+            Property::CorrelationData(b"c-1"),
+            Property::UserProperty("machine", machine),
+            Property::UserProperty("machine", "second"),
+        ] {
+            assert!(builder.push(property));
+        }
+        builder.build().unwrap()
+    };
+    for machine in ["a", "b", "c", "d", "a", "b", "c", "d"] {
+        for name in ["static", "property"] {
+            publish_one(gateway.port(), &format!("up/{name}"), b"x".to_vec(), properties(machine), None)
+                .await;
+        }
+    }
+    for name in ["spread", "bare", "event"] {
+        publish_one(gateway.port(), &format!("up/{name}"), b"x".to_vec(), properties("a"), Some(600)).await;
+    }
+    for (name, count) in [("static", 8), ("property", 8), ("spread", 1), ("bare", 1), ("event", 1)] {
+        gateway.until(&format!("to-{name}"), "done", |f| f["messages"]["delivered"] == count).await;
+    }
+    // the partition of the first and only instance
+    assert_eq!(kcat(kafka.port(), "static", "%K %p\n").await, ["-1 0"; 8]);
+    let keyed = kcat(kafka.port(), "property", "%k %p\n").await;
+    let twice = |key: &str, partition: u8| [format!("{key} {partition}"), format!("{key} {partition}")];
+    // where Kafka's own clients put these keys: murmur2
+    let expected = [twice("a", 0), twice("b", 0), twice("c", 2), twice("d", 1)].concat();
+    assert_eq!(keyed, expected);
+    let copied = "Payload Format Indicator=1,Content Type=text/plain,Response Topic=answers/here,Correlation Data=c-1,\
+                  machine=a,machine=second,Message Expiry Interval=600";
+    assert_eq!(kcat(kafka.port(), "spread", "%k|%h\n").await, [format!("|{copied}")]);
+    assert_eq!(kcat(kafka.port(), "bare", "%k|%h\n").await, ["|"]);
+    let event = kcat(kafka.port(), "event", "%h\n").await.concat();
+    for header in [
+        "ce_specversion=1.0",
+        "ce_type=ms.aio-dataflow.telemetry",
+        "ce_source=aio://kafka-event",
+        "ce_subject=event",
+        "ce_id=",
+        "ce_time=",
+        "content-type=text/plain",
+        "Response Topic=answers/here",
+    ] {
+        assert!(event.split(',').any(|h| h.starts_with(header)), "{header} in {event}");
+    }
 }

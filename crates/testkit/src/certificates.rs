@@ -50,12 +50,18 @@ impl Authority {
     /// A server certificate for DNS names and IP addresses.
     pub fn server(&self, names: &[&str], validity: Validity) -> Identity {
         let common_name = names.first().copied().unwrap_or("nobody");
-        self.sign(params(common_name, names), ExtendedKeyUsagePurpose::ServerAuth, validity)
+        self.sign(params(common_name, names), &[ExtendedKeyUsagePurpose::ServerAuth], validity)
     }
 
     /// A client certificate whose common name is `name`.
     pub fn client(&self, name: &str, validity: Validity) -> Identity {
-        self.sign(params(name, &[]), ExtendedKeyUsagePurpose::ClientAuth, validity)
+        self.sign(params(name, &[]), &[ExtendedKeyUsagePurpose::ClientAuth], validity)
+    }
+
+    /// A certificate of a server that is a client of its like as well, as the brokers of a Kafka are.
+    pub fn peer(&self, name: &str, validity: Validity) -> Identity {
+        let usages = [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(params(name, &[name]), &usages, validity)
     }
 
     /// An authority signed by this one.
@@ -71,10 +77,10 @@ impl Authority {
     fn sign(
         &self,
         mut params: CertificateParams,
-        usage: ExtendedKeyUsagePurpose,
+        usages: &[ExtendedKeyUsagePurpose],
         validity: Validity,
     ) -> Identity {
-        params.extended_key_usages = vec![usage];
+        params.extended_key_usages = usages.to_vec();
         match validity {
             Validity::Now => {}
             Validity::Past => params.not_after = date_time_ymd(2001, 1, 1),

@@ -111,6 +111,22 @@ impl Kafka {
         run(java("org.apache.kafka.tools.TopicCommand").args(args)).await;
     }
 
+    /// The batches of a partition as they are stored, oldest first, each in the words of Kafka's own tool:
+    /// `baseOffset: 0 lastOffset: 9 count: 10 ... compresscodec: gzip ...`.
+    pub async fn batches(&self, topic: &str, partition: u32) -> Vec<String> {
+        let segment = format!("data/{topic}-{partition}/00000000000000000000.log");
+        let output = java("kafka.tools.DumpLogSegments")
+            .arg("--files")
+            .arg(self.dir.path().join(segment))
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .expect("java can be executed");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        text.lines().filter(|line| line.starts_with("baseOffset:")).map(str::to_owned).collect()
+    }
+
     async fn signal(&self, signal: &str) {
         let pid = self.child.id().expect("it runs").to_string();
         let sent = Command::new("kill").args([signal, &pid]).status().await;
