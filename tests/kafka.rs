@@ -1,8 +1,10 @@
 //! Kafka endpoints against a real Apache Kafka: what arrives, what a second look with kcat finds there, and what is left
 //! after outages.
 
+use std::ffi::OsString;
 use std::num::NonZeroU16;
 use std::ops::Range;
+use std::os::unix::ffi::OsStringExt;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -459,4 +461,78 @@ async fn keys_partitions_and_headers_are_as_the_endpoint_says() {
     ] {
         assert!(event.split(',').any(|h| h.starts_with(header)), "{header} in {event}");
     }
+}
+
+/// What kcat sends with these arguments.
+async fn kcat_produce(port: u16, args: &[OsString], payload: &str) {
+    let mut kcat = Command::new("kcat")
+        .args(["-P", "-b", &format!("localhost:{port}")])
+        .args(args)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("kcat can be executed");
+    kcat.stdin.take().unwrap().write_all(payload.as_bytes()).await.unwrap();
+    assert!(kcat.wait().await.unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_fits_mqtt_comes_along_from_several_topics() {
+    let kafka = Kafka::start(KafkaOptions::default()).await;
+    for topic in ["one", "two"] {
+        kafka.create_topic(topic, 1).await;
+    }
+    let resources = kafka_endpoint(kafka.port(), PLAIN)
+        + &dataflow("downward", ("kafka", "one', 'two"), ("default", "down/${inputTopic}"));
+    let gateway = Gateway::run(&resources).await;
+    let (mut wire, _) = Wire::connect(gateway.port(), Connect::new(Version::V5, "look")).await.unwrap();
+    wire.send(&Packet::Subscribe(tidegate_mqtt::Subscribe {
+        packet_id: NonZeroU16::MIN,
+        subscriptions: vec![tidegate_mqtt::Subscription::new("down/#", QoS::AtMostOnce)],
+        subscription_id: None,
+        user_properties: vec![],
+    }))
+    .await;
+    assert!(matches!(wire.read().await, Some(Packet::SubAck(_))));
+    let bytes = |prefix: &str, rest: Vec<u8>| OsString::from_vec([prefix.as_bytes(), &rest].concat());
+    let header = |text: OsString| ["-H".into(), text];
+    let one: Vec<OsString> = ["-t", "one", "-k", "press"]
+        .map(OsString::from)
+        .into_iter()
+        .chain(header("line=3".into()))
+        .chain(header(bytes("not-text=", vec![0xff])))
+        .chain(header(bytes("too-long=", vec![b'x'; 65_536])))
+        .chain(header(bytes("just-fits=", vec![b'x'; 65_535])))
+        .chain(header("line=4".into()))
+        .collect();
+    kcat_produce(kafka.port(), &one, "a").await;
+    let two: Vec<OsString> =
+        ["-t", "two", "-k"].map(OsString::from).into_iter().chain([OsString::from_vec(vec![0xff])]).collect();
+    kcat_produce(kafka.port(), &two, "b").await;
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let Some(Packet::Publish(message)) = wire.read().await else { panic!("both come down") };
+        let properties = message.properties.user_properties().map(|(name, value)| match name {
+            // the time is Kafka's
+            "Timestamp" => name.to_owned(),
+            "just-fits" => format!("{name} {}", value.len()),
+            _ => format!("{name}={value}"),
+        });
+        let properties: Vec<String> = properties.collect();
+        seen.push((
+            message.topic.to_string(),
+            String::from_utf8(message.payload.to_vec()).unwrap(),
+            properties,
+        ));
+    }
+    seen.sort();
+    let named = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let expected = [
+        (
+            "down/one".to_owned(),
+            "a".to_owned(),
+            named(&["Key=press", "Timestamp", "line=3", "just-fits 65535", "line=4"]),
+        ),
+        ("down/two".to_owned(), "b".to_owned(), named(&["Timestamp"])),
+    ];
+    assert_eq!(seen, expected);
 }
