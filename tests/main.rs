@@ -7,6 +7,7 @@
 mod article;
 mod bridge;
 mod client;
+mod durability;
 mod gateway;
 mod instances;
 mod kafka;

@@ -18,16 +18,16 @@ use tidegate_mqtt::flow::Receipt;
 use tidegate_mqtt::server::{self, Event};
 use tidegate_mqtt::topic::Shared as SharedFilter;
 use tidegate_mqtt::{
-    Disconnect, EncodeError, Output, Publish, ReasonCode, Sent, Subscribe, Unsubscribe, Version, Violation,
+    Disconnect, EncodeError, Output, PacketId, Publish, QoS, ReasonCode, Sent, Subscribe, Unsubscribe,
+    Version, Violation,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Sleep, timeout};
 
 use crate::access::Rights;
 use crate::broker::{Shared, now};
-use crate::core::{Attachment, Core, Leave, Load, Publisher, Queued, Verdict};
+use crate::core::{Attachment, CopyId, Core, Leave, Load, Publisher, Queued, Verdict};
 use crate::message::{Message, Publication};
-use crate::stats::Counters;
 
 /// What is read at once.
 const READ_BYTES_MAX: usize = 64 << 10;
@@ -58,11 +58,13 @@ pub(crate) struct Admitted {
     pub(crate) machine: server::Connection<Queued>,
     /// Read behind the CONNECT.
     pub(crate) input: BytesMut,
+    /// How many records of the log must be on disk before the CONNACK goes out.
+    pub(crate) demand: Option<u64>,
 }
 
 /// Serves a client until the connection is over, and gives its session back.
 pub(crate) async fn serve(shared: &Shared, stream: &mut Transport, client: Box<Admitted>) {
-    let Admitted { client_id, rights, attachment, machine, input } = *client;
+    let Admitted { client_id, rights, attachment, machine, input, demand } = *client;
     let mut connection = Connection {
         shared,
         stream,
@@ -77,12 +79,17 @@ pub(crate) async fn serve(shared: &Shared, stream: &mut Transport, client: Box<A
         finished: Vec::new(),
         taken: Vec::new(),
         gone: Load::default(),
+        done: Vec::new(),
+        sent: Vec::new(),
+        released: Vec::new(),
+        held: Held::default(),
         tally: Tally::default(),
         reply_bytes: 0,
         moved_bytes: 0,
         unflushed: false,
         timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
     };
+    connection.held.hold(0, demand);
     let end = poll_fn(|cx| connection.poll(cx)).await;
     // Boxed, as it would otherwise make every connection larger.
     Box::pin(connection.close(end)).await;
@@ -107,6 +114,13 @@ struct Connection<'a> {
     taken: Vec<Queued>,
     /// What the client is done with and the core has not been told of.
     gone: Load,
+    /// Those of them that the journal has.
+    done: Vec<CopyId>,
+    /// QoS 2 copies of the journal that were sent as that, or whose PUBREC has come.
+    sent: Vec<(CopyId, PacketId, bool)>,
+    /// QoS 2 messages that the client has released.
+    released: Vec<PacketId>,
+    held: Held,
     tally: Tally,
     /// Answers among what waits to be written, at most.
     reply_bytes: usize,
@@ -115,6 +129,39 @@ struct Connection<'a> {
     unflushed: bool,
     /// Goes off when something is due, or before.
     timer: Pin<Box<Sleep>>,
+}
+
+/// What is to be written and may not be before the log is on disk.
+#[derive(Default)]
+struct Held {
+    /// How many bytes were written.
+    written: u64,
+    /// From which byte on it has to wait for how many records. Both ascend.
+    from: VecDeque<(u64, u64)>,
+    /// For the first of them.
+    wait: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Held {
+    /// What is written after the next `after` bytes waits for so many records.
+    fn hold(&mut self, after: usize, records: Option<u64>) {
+        if let Some(records) = records {
+            self.from.push_back((self.written + after as u64, records));
+        }
+    }
+
+    /// How many bytes may be written now. If not all, has `cx` called when there are more.
+    fn poll_free(&mut self, shared: &Shared, cx: &mut Context<'_>) -> usize {
+        while let Some((from, records)) = self.from.front() {
+            let wait = self.wait.get_or_insert_with(|| Box::pin(shared.durable(*records)));
+            if wait.as_mut().poll(cx).is_pending() {
+                return usize::try_from(from - self.written).unwrap_or(usize::MAX);
+            }
+            self.wait = None;
+            self.from.pop_front();
+        }
+        usize::MAX
+    }
 }
 
 /// Something a client asks for.
@@ -149,14 +196,15 @@ struct Tally {
 }
 
 impl Tally {
-    fn settle(&mut self, counters: &mut Counters) {
+    fn settle(&mut self, core: &mut Core) {
+        let (counters, dropped) = (&mut core.counters, &mut core.spent.dropped);
         let Tally { messages_received, bytes_received, bytes_sent, too_large, not_authorized } =
             std::mem::take(self);
         counters.messages_received += messages_received;
         counters.bytes_received += bytes_received;
         counters.bytes_sent += bytes_sent;
-        counters.dropped.too_large += too_large;
-        counters.dropped.not_authorized += not_authorized;
+        dropped.too_large += too_large;
+        dropped.not_authorized += not_authorized;
     }
 }
 
@@ -198,7 +246,8 @@ impl Connection<'_> {
         let unwritten = self.machine.output().len();
         self.decode(now)?;
         let shared = self.shared;
-        let worked = shared.with(|core| self.work(core, cx, now));
+        let (worked, demand) = shared.with_demand(|core| self.work(core, cx, now));
+        self.held.hold(unwritten, demand);
         // Even if the connection ends now: what was accepted is not to come again.
         for (receipt, reason) in self.finished.drain(..) {
             self.machine.finish(receipt, reason);
@@ -206,6 +255,11 @@ impl Connection<'_> {
         worked?;
         self.reply_bytes += self.machine.output().len() - unwritten;
         self.send(now);
+        if !self.sent.is_empty() {
+            // nothing of QoS 2 goes out under an identifier that could be forgotten
+            let ((), demand) = shared.with_demand(|core| self.note_sent(core));
+            self.held.hold(unwritten, demand);
+        }
         let wrote = self.write(cx)?;
         Ok(read || wrote || self.gone != Load::default() || self.is_due(cx, now)?)
     }
@@ -245,6 +299,16 @@ impl Connection<'_> {
             let work = match event {
                 Event::Delivered(delivered) => {
                     self.gone += delivered.message.load();
+                    self.done.extend(delivered.message.id());
+                    continue;
+                }
+                Event::Taken(packet_id) => {
+                    let copy = self.machine.in_flight(packet_id).and_then(Queued::id);
+                    self.sent.extend(copy.map(|copy| (copy, packet_id, true)));
+                    continue;
+                }
+                Event::Released(packet_id) => {
+                    self.released.push(packet_id);
                     continue;
                 }
                 Event::Publish(publish, receipt) => {
@@ -292,27 +356,34 @@ impl Connection<'_> {
         let at = self.attachment;
         core.release(at, self.gone).map_err(End::Dismissed)?;
         self.gone = Load::default();
-        self.tally.settle(&mut core.counters);
+        core.spent.done.append(&mut self.done);
+        self.note_sent(core);
+        for packet_id in self.released.drain(..) {
+            core.released(at, packet_id).map_err(End::Dismissed)?;
+        }
+        self.tally.settle(core);
         while let Some(work) = self.work.pop_front() {
             let size = work.size();
             match work {
-                Work::Publish(publication, receipt) => match self.publish(core, &publication, cx, now) {
-                    Verdict::Accepted { matched } => {
-                        self.waits_since = None;
-                        let reason =
-                            if matched { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };
-                        self.finished.extend(receipt.map(|receipt| (receipt, reason)));
+                Work::Publish(publication, receipt) => {
+                    match self.publish(core, &publication, receipt.as_ref(), cx, now) {
+                        Verdict::Accepted { matched } => {
+                            self.waits_since = None;
+                            let reason =
+                                if matched { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };
+                            self.finished.extend(receipt.map(|receipt| (receipt, reason)));
+                        }
+                        Verdict::Refused(reason) => {
+                            self.waits_since = None;
+                            self.refuse_publish(receipt, reason)?;
+                        }
+                        Verdict::Wait => {
+                            self.waits_since.get_or_insert(now);
+                            self.work.push_front(Work::Publish(publication, receipt));
+                            break;
+                        }
                     }
-                    Verdict::Refused(reason) => {
-                        self.waits_since = None;
-                        self.refuse_publish(receipt, reason)?;
-                    }
-                    Verdict::Wait => {
-                        self.waits_since.get_or_insert(now);
-                        self.work.push_front(Work::Publish(publication, receipt));
-                        break;
-                    }
-                },
+                }
                 Work::Subscribe(subscribe) => self.subscribe(core, &subscribe, now)?,
                 Work::Unsubscribe(unsubscribe) => self.unsubscribe(core, &unsubscribe)?,
                 Work::Disconnect(reason) => return Err(End::Disconnect(reason)),
@@ -324,14 +395,22 @@ impl Connection<'_> {
         core.take(at, room, bytes, now, &mut self.taken).map_err(End::Dismissed)
     }
 
+    fn note_sent(&mut self, core: &mut Core) {
+        for (copy, packet_id, taken) in self.sent.drain(..) {
+            core.sent(copy, packet_id, taken);
+        }
+    }
+
     fn publish(
         &self,
         core: &mut Core,
         publication: &Arc<Publication>,
+        receipt: Option<&Receipt>,
         cx: &Context<'_>,
         now: Instant,
     ) -> Verdict {
-        let publisher = Publisher { waker: cx.waker(), patient: false };
+        let exactly_once = receipt.and_then(Receipt::exactly_once);
+        let publisher = Publisher { waker: cx.waker(), patient: false, exactly_once };
         match self.waits_since {
             Some(since) if now >= since + self.shared.config.limits.publish_wait_max => {
                 core.accept_or_refuse(publisher, publication, now)
@@ -366,12 +445,16 @@ impl Connection<'_> {
 
     fn send(&mut self, now: Instant) {
         for copy in self.taken.drain(..) {
-            let load = copy.load();
+            let (load, id, qos) = (copy.load(), copy.id(), copy.qos);
             match self.machine.send(copy, now) {
+                Sent::InFlight(packet_id) if qos == QoS::ExactlyOnce => {
+                    self.sent.extend(id.map(|id| (id, packet_id, false)));
+                }
                 Sent::InFlight(_) => {}
                 Sent::Done(_) => self.gone += load,
                 Sent::Refused(..) => {
                     self.gone += load;
+                    self.done.extend(id);
                     self.tally.too_large += 1;
                 }
                 Sent::NoRoom(_) => unreachable!("no more is taken than there is room for"),
@@ -382,11 +465,16 @@ impl Connection<'_> {
     fn write(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let mut wrote = false;
         let output = self.machine.output();
-        while !output.is_empty() {
+        let mut free = if output.is_empty() { 0 } else { self.held.poll_free(self.shared, cx) };
+        while free > 0 && !output.is_empty() {
             let mut slices = [IoSlice::new(&[]); 16];
             let count = output.chunks_vectored(&mut slices);
             let stream = Pin::new(&mut *self.stream);
             let written = match &slices[..count] {
+                _ if free < output.len() => {
+                    let chunk = output.chunk();
+                    stream.poll_write(cx, &chunk[..free.min(chunk.len())])
+                }
                 [slice] => stream.poll_write(cx, slice),
                 slices => stream.poll_write_vectored(cx, slices),
             };
@@ -396,6 +484,8 @@ impl Connection<'_> {
                 Poll::Ready(Ok(0)) => return Err(End::Closed(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(bytes)) => {
                     output.advance(bytes);
+                    free -= bytes;
+                    self.held.written += bytes as u64;
                     self.tally.bytes_sent += bytes as u64;
                     self.moved_bytes += bytes;
                     wrote = true;
@@ -466,16 +556,27 @@ impl Connection<'_> {
             }
         }
         let mut output = std::mem::take(self.machine.output());
+        let held = self.held.from.back().copied();
+        let (shared, sent) = (self.shared, std::mem::take(&mut self.sent));
         let mut flow = self.machine.into_session();
         // Publishes that were not answered come again and are new then.
         flow.inbound.forget_unfinished();
-        self.shared.with(|core| {
-            self.tally.settle(&mut core.counters);
+        shared.with(|core| {
+            self.tally.settle(core);
+            core.spent.done.append(&mut self.done);
+            sent.into_iter().for_each(|(copy, packet_id, taken)| core.sent(copy, packet_id, taken));
             core.detach(self.attachment, flow, self.gone, leave, now());
         });
-        if !matches!(end, End::Closed(_)) {
-            farewell(self.stream, &mut output).await;
+        if matches!(end, End::Closed(_)) {
+            return;
         }
+        if let Some((_, records)) = held
+            && timeout(FAREWELL_WAIT_MAX, shared.durable(records)).await.is_err()
+        {
+            // what is not on disk by then is not said
+            return;
+        }
+        farewell(self.stream, &mut output).await;
     }
 }
 
@@ -495,7 +596,7 @@ pub(crate) async fn farewell(stream: &mut Transport, output: &mut Output) {
 fn publication(publish: Publish, publisher: Attachment, now: Instant) -> Arc<Publication> {
     let Publish { topic, payload, properties, qos, retain, message_expiry, .. } = publish;
     let message = Message { topic, payload, properties, qos, retain, expiry_interval: message_expiry };
-    Arc::new(Publication { message, publisher: Some(publisher), received_at: now })
+    Arc::new(Publication::new(message, Some(publisher), now))
 }
 
 /// An answer does not fit into the packets that the client takes.

@@ -4,6 +4,7 @@
 //! come with batches.
 
 mod groups;
+mod journal;
 mod publish;
 mod session;
 mod subscriptions;
@@ -20,17 +21,23 @@ use std::time::{Duration, Instant};
 
 use bytestring::ByteString;
 use slab::Slab;
-use tidegate_mqtt::{QoS, ReasonCode, RetainHandling, Subscription, Will, flow, topic};
+use tidegate_mqtt::{PacketId, QoS, ReasonCode, RetainHandling, Subscription, Will, flow, topic};
 
+use journal::Item;
+use journal::record::{Record, SessionRecord};
+pub(crate) use journal::{CopyId, Journal, read};
 pub(crate) use publish::{Publisher, Verdict};
-use session::{Connection, Session};
+use session::{Connection, Session, Spent};
 pub(crate) use session::{Load, Queued};
 use subscriptions::{Options, Subscriber, Subscriptions};
 
 use crate::config::Limits;
-use crate::message::{Message, Publication, SubscriptionIds};
+use crate::message::{Publication, SubscriptionIds};
 use crate::retained::Retained;
 use crate::stats::{Client, Counters, Stats};
+
+/// The filters of a session that outlives the process are no longer than this together, as one record has them all.
+const SUBSCRIPTION_BYTES_MAX: usize = 4 << 20;
 
 /// A session's place; another session's after it has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +65,13 @@ pub(crate) struct Attach {
     pub(crate) load_max: Load,
     /// Called when there is something for it, and when its connection is over.
     pub(crate) waker: Waker,
+}
+
+impl Attach {
+    /// Whether something of it is to outlive the process.
+    fn outlives(&self) -> bool {
+        self.expiry_interval > 0 || self.will.is_some()
+    }
 }
 
 /// What a client that came gets.
@@ -103,7 +117,11 @@ pub(crate) struct Core {
     last_connection: u64,
     closed: bool,
     route: publish::Route,
+    /// Without [`Spent::dropped`].
     pub(crate) counters: Counters,
+    pub(crate) spent: Spent,
+    /// None if everything ends with the process.
+    pub(crate) journal: Option<Journal>,
 }
 
 #[derive(Debug, Default)]
@@ -139,6 +157,64 @@ impl Core {
             closed: false,
             route: publish::Route::default(),
             counters: Counters::default(),
+            spent: Spent::default(),
+            journal: None,
+        }
+    }
+
+    /// To be called before the lock is released: the journal takes note of what is done with. Gives how many of its
+    /// records must be on disk before what was asked for is answered.
+    pub(crate) fn settle(&mut self) -> Option<u64> {
+        let journal = self.journal.as_mut()?;
+        let Spent { done, .. } = &mut self.spent;
+        done.extend(self.retained.gone.drain(..).map(CopyId::retained));
+        journal.done(done);
+        self.clean();
+        let journal = self.journal.as_mut()?;
+        journal.trim(&mut self.woken);
+        journal.take_demand()
+    }
+
+    /// Writes some of what is alive at the beginning of the journal again at its end, if that is due.
+    fn clean(&mut self) {
+        let Some(journal) = &mut self.journal else { return };
+        let mut left = journal.to_clean();
+        while left > 0
+            && let Some(journal) = &mut self.journal
+            && let Some(item) = journal.next_to_move()
+        {
+            let moved = match item {
+                Item::Message(number) => journal.move_message(number),
+                Item::Session(number) => match journal.session_id(number) {
+                    Some(id) => journal.move_session(id, record_of(number, &self.sessions[id])),
+                    None => continue,
+                },
+            };
+            match moved {
+                Ok(bytes) => left = left.saturating_sub(bytes),
+                Err(journal::Full) => return journal.not_moved(item),
+            }
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.cleaned();
+        }
+    }
+
+    /// Has the journal take note of a session, if it is to outlive the process.
+    fn record_session(&mut self, id: SessionId) {
+        let Some(journal) = &mut self.journal else { return };
+        let session = &mut self.sessions[id];
+        // one that ends with its connection still has a will
+        if session.expiry_interval > 0 || session.will.is_some() || session.number.is_some() {
+            let number = *session.number.get_or_insert_with(|| journal.new_session());
+            journal.session(id, record_of(number, session));
+        }
+    }
+
+    /// Does what is to be done from time to time, and when the log has room.
+    pub(crate) fn keep_journal(&mut self, now: Instant) {
+        if let Some(journal) = &mut self.journal {
+            journal.keep(now);
         }
     }
 
@@ -214,9 +290,15 @@ impl Core {
 
     fn attach_now(&mut self, attach: &Attach, now: Instant) -> Result<Attached, ReasonCode> {
         let old = self.clients.get(&attach.client_id).copied();
+        if self.journal.as_ref().is_some_and(|journal| attach.outlives() && !journal.takes_sessions()) {
+            return Err(ReasonCode::QuotaExceeded);
+        }
         if attach.clean_start
             && let Some(id) = old
         {
+            if let (Some(_), Some(journal)) = (self.sessions[id].number, &mut self.journal) {
+                journal.demand();
+            }
             self.end(id, now);
         }
         let old = old.filter(|_| !attach.clean_start);
@@ -244,8 +326,15 @@ impl Core {
         session.expiry_interval = attach.expiry_interval;
         session.will = attach.will.clone();
         session.load_max = attach.load_max;
+        session.left_at = None;
         if attach.address.is_none() {
-            session.put_back_in_flight();
+            session.put_back_in_flight(&mut self.spent);
+        }
+        // what it is answered about a QoS 2 message it sends again has to be on disk too
+        if let Some(journal) = &mut self.journal
+            && (old.is_none() && attach.outlives() || !session.received.is_empty())
+        {
+            journal.demand();
         }
         let attached = Attached {
             attachment: Attachment { session: id, connection: self.last_connection },
@@ -253,6 +342,7 @@ impl Core {
             flow: std::mem::take(&mut session.flow),
         };
         self.set_timer(id, None, None);
+        self.record_session(id);
         Ok(attached)
     }
 
@@ -290,11 +380,19 @@ impl Core {
         if session.expiry_interval == 0 {
             return self.end(id, now);
         }
-        let after = |seconds: u32| now + Duration::from_secs(seconds.into());
+        session.left_at = self.journal.as_ref().map(|journal| journal.wall(now));
+        self.record_session(id);
+        self.pass_on_shared(id, now);
+        self.has_left(id, now, now);
+    }
+
+    /// The client of a session left at that time: it and its will have so much longer.
+    fn has_left(&mut self, id: SessionId, left_at: Instant, now: Instant) {
+        let session = &self.sessions[id];
+        let after = |seconds: u32| left_at + Duration::from_secs(seconds.into());
         let expires_at = (session.expiry_interval != u32::MAX).then(|| after(session.expiry_interval));
         let will_at = session.will.as_ref().map(|will| after(will.delay));
         self.set_timer(id, will_at, expires_at);
-        self.pass_on_shared(id, now);
         // A will without a delay is due.
         self.run_timers(now);
     }
@@ -310,6 +408,9 @@ impl Core {
         session.wake_waiters(&mut self.woken);
         if let Some(will) = session.will.take() {
             self.publish_will(will, now);
+        }
+        if let (Some(journal), Some(number)) = (&mut self.journal, session.number) {
+            journal.ended(number);
         }
         self.bequeath_shared(session, now);
     }
@@ -356,21 +457,14 @@ impl Core {
             self.set_timer(id, None, expires_at);
             if let Some(will) = will {
                 self.publish_will(will, now);
+                self.record_session(id);
             }
         }
     }
 
     fn publish_will(&mut self, will: Will, now: Instant) {
         self.counters.messages_received += 1;
-        let message = Message {
-            topic: will.topic,
-            payload: will.payload,
-            properties: will.properties,
-            qos: will.qos,
-            retain: will.retain,
-            expiry_interval: will.message_expiry,
-        };
-        let publication = Arc::new(Publication { message, publisher: None, received_at: now });
+        let publication = Arc::new(Publication::new(will.into(), None, now));
         self.try_will(DueWill { publication, give_up_at: now + self.limits.publish_wait_max }, now);
         if !self.due_wills.is_empty() {
             self.woken.push(self.clock.clone());
@@ -380,7 +474,7 @@ impl Core {
     /// A will has nobody who could be told that a queue is full, so it waits for itself, as long as a publish may.
     fn try_will(&mut self, will: DueWill, now: Instant) {
         let clock = self.clock.clone();
-        let publisher = Publisher { waker: &clock, patient: true };
+        let publisher = Publisher::new(&clock, true);
         let verdict = if now < will.give_up_at {
             self.accept(publisher, &will.publication, now)
         } else {
@@ -389,7 +483,7 @@ impl Core {
         match verdict {
             Verdict::Accepted { .. } => {}
             Verdict::Wait => self.due_wills.push(will),
-            Verdict::Refused(_) => self.counters.dropped.will_refused += 1,
+            Verdict::Refused(_) => self.spent.dropped.will_refused += 1,
         }
     }
 
@@ -415,6 +509,13 @@ impl Core {
         if is_new && session.subscriptions.len() >= subscriptions_per_client_max {
             return Ok(ReasonCode::QuotaExceeded);
         }
+        if session.number.is_some() {
+            let filters = session.subscriptions.keys().map(|filter| filter.len() + 16);
+            let fits = filters.sum::<usize>() + filter.len() <= SUBSCRIPTION_BYTES_MAX;
+            if !fits || self.journal.as_ref().is_some_and(|journal| !journal.takes_sessions()) {
+                return Ok(ReasonCode::QuotaExceeded);
+            }
+        }
         let options = Options {
             qos: subscription.qos,
             no_local: subscription.no_local,
@@ -436,6 +537,7 @@ impl Core {
                     subscription_ids: options.id.map_or(SubscriptionIds::None, SubscriptionIds::One),
                     group: None,
                     from_store: true,
+                    index: 0,
                 });
             });
         }
@@ -444,6 +546,13 @@ impl Core {
             return Ok(ReasonCode::QuotaExceeded);
         }
         session.subscriptions.insert(filter.clone(), options);
+        if let (Some(journal), Some(number)) = (&mut self.journal, session.number) {
+            journal.put(&Record::Subscribed(number, filter.clone(), options));
+            journal.demand();
+            for copy in copies.iter_mut().filter(|copy| copy.qos > QoS::AtMostOnce) {
+                copy.index = journal.copy(&copy.publication, copy.of_session(number));
+            }
+        }
         copies.into_iter().for_each(|copy| session.push(copy));
         session.wake(&mut self.woken);
         self.subscriptions.insert(filter, Subscriber { session: at.session, options }, is_new);
@@ -459,11 +568,40 @@ impl Core {
     /// # Errors
     /// As [`Core::check`].
     pub(crate) fn unsubscribe(&mut self, at: Attachment, filter: &str) -> Result<ReasonCode, ReasonCode> {
-        if self.session(at)?.subscriptions.remove(filter).is_none() {
+        let session = self.session(at)?;
+        let number = session.number;
+        let Some((filter, _)) = session.subscriptions.remove_entry(filter) else {
             return Ok(ReasonCode::NoSubscriptionExisted);
+        };
+        self.subscriptions.remove(&filter, at.session);
+        if let (Some(journal), Some(number)) = (&mut self.journal, number) {
+            journal.put(&Record::Unsubscribed(number, filter));
+            journal.demand();
         }
-        self.subscriptions.remove(filter, at.session);
         Ok(ReasonCode::Success)
+    }
+
+    /// A QoS 2 copy of a session was sent as that, or its PUBREC has come: [`Core::settle`] says what the packet has to
+    /// wait for.
+    pub(crate) fn sent(&mut self, copy: CopyId, packet_id: PacketId, taken: bool) {
+        if let Some(journal) = &mut self.journal {
+            journal.sent(copy, packet_id, taken);
+        }
+    }
+
+    /// A client has released a QoS 2 message that it published.
+    ///
+    /// # Errors
+    /// As [`Core::check`].
+    pub(crate) fn released(&mut self, at: Attachment, packet_id: PacketId) -> Result<(), ReasonCode> {
+        let session = self.session(at)?;
+        let was_kept = session.received.remove(&packet_id);
+        if let (true, Some(number), Some(journal)) = (was_kept, session.number, &mut self.journal) {
+            journal.put(&Record::Released(number, packet_id));
+            // once it has its PUBCOMP, the client may use the identifier for another message
+            journal.demand();
+        }
+        Ok(())
     }
 
     /// Whether a connection still has its session.
@@ -498,7 +636,7 @@ impl Core {
         out: &mut Vec<Queued>,
     ) -> Result<(), ReasonCode> {
         self.session(at)?;
-        self.sessions[at.session].take(room, bytes, now, out, &mut self.counters.dropped);
+        self.sessions[at.session].take(room, bytes, now, out, &mut self.spent);
         self.counters.messages_sent += out.len() as u64;
         Ok(())
     }
@@ -519,7 +657,7 @@ impl Core {
             connection.waker.clone_from(waker);
         }
         let session = &mut self.sessions[at.session];
-        session.hand_out(max, now, out, &mut self.counters.dropped);
+        session.hand_out(max, now, out, &mut self.spent);
         self.counters.messages_sent += out.len() as u64;
         Ok(())
     }
@@ -532,7 +670,10 @@ impl Core {
         self.session(at)?;
         let session = &mut self.sessions[at.session];
         let mut gone = Load::default();
-        session.unacked.drain(..count.min(session.unacked.len())).for_each(|copy| gone += copy.load());
+        for copy in session.unacked.drain(..count.min(session.unacked.len())) {
+            gone += copy.load();
+            self.spent.done.extend(copy.id());
+        }
         session.release(gone, &mut self.woken);
         Ok(())
     }
@@ -546,7 +687,7 @@ impl Core {
             retained_bytes: self.retained.bytes(),
             queued_messages: 0,
             queued_bytes: 0,
-            counters: self.counters,
+            counters: Counters { dropped: self.spent.dropped, ..self.counters },
         };
         for (_, session) in &self.sessions.0 {
             stats.connections += usize::from(session.is_connected());
@@ -568,5 +709,23 @@ impl Core {
             queued_bytes: session.load().bytes,
         };
         self.sessions.0.iter().map(client).collect()
+    }
+}
+
+/// A session as the journal keeps it.
+fn record_of(number: u64, session: &Session) -> SessionRecord {
+    SessionRecord {
+        number,
+        client_id: session.client_id.clone(),
+        username: session.username.clone(),
+        expiry_interval: session.expiry_interval,
+        left_at: session.left_at,
+        will: session.will.clone(),
+        received: session.received.iter().copied().collect(),
+        subscriptions: session
+            .subscriptions
+            .iter()
+            .map(|(filter, options)| (filter.clone(), *options))
+            .collect(),
     }
 }

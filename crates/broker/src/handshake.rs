@@ -86,9 +86,12 @@ async fn connect(
         load_max: load_max(limits),
         waker: std::task::Waker::noop().clone(),
     };
+    let mut demand = None;
     let attaching = poll_fn(|cx| {
         attach.waker.clone_from(cx.waker());
-        shared.with(|core| core.attach(&attach, now()))
+        let (attached, demanded) = shared.with_demand(|core| core.attach(&attach, now()));
+        demand = demanded.or(demand);
+        attached
     });
     let attached = timeout(limits.connect_wait_max, attaching).await.unwrap_or(Err(ReasonCode::ServerBusy));
     let attached = attached.map_err(|reason| refuse(&mut handshake, reason))?;
@@ -96,7 +99,7 @@ async fn connect(
     match handshake.accept(connack) {
         Ok(accepted) => {
             let machine = accepted.begin(attached.flow, now());
-            Ok(Admitted { client_id, rights, attachment: attached.attachment, machine, input })
+            Ok(Admitted { client_id, rights, attachment: attached.attachment, machine, input, demand })
         }
         Err(error) => {
             let leave = Leave { without_will: true, expiry_interval };

@@ -2,17 +2,19 @@
 //! without any of them.
 //!
 //! From the inside out: `core` is the state and the rules, without I/O; `connection` is one network client; [`Link`] is
-//! a client in this process; [`Broker`] is the lock around the core and what runs beside it. The broker knows neither
-//! data flows nor files: its configuration comes as plain values, and messages live in memory.
+//! a client in this process; [`Broker`] is the lock around the core and what runs beside it. The broker knows
+//! neither data flows nor resources: its configuration comes as plain values.
 //!
 //! A QoS 1 or 2 publish is acknowledged once every session that must get it has it in its queue, and not before: if
-//! one has no room, the publisher waits or is told so.
+//! one has no room, the publisher waits or is told so. A broker that was [opened](Broker::open) with a log keeps what is
+//! to outlive a connection on disk too, and what it answers waits for that.
 
 mod access;
 mod broker;
 mod config;
 mod connection;
 mod core;
+mod durability;
 mod handshake;
 mod link;
 mod listen;
@@ -23,11 +25,12 @@ mod tls;
 mod trie;
 mod websocket;
 
-pub use broker::Broker;
+pub use broker::{Broker, OpenError};
 pub use config::{
     Anonymous, Authentication, Authorization, AuthorizationRule, BrokerConfig, BrokerResource, Limits,
     Method, Principals, User,
 };
+pub use durability::{JournalLimits, LogUsage};
 pub use link::{ClientRef, Delivery, Link, LinkError, LinkOptions};
 pub use listen::{ListenError, Listener, Protocol};
 pub use message::Message;

@@ -222,8 +222,8 @@ impl Link {
         Ok(())
     }
 
-    /// Publishes messages in their order, and returns when every session that must get them has them in its queue; while
-    /// a queue is full it waits, however long.
+    /// Publishes messages in their order, and returns when every session that must get them has them in its queue, and
+    /// on disk if the broker keeps them there; while a queue is full it waits, however long.
     ///
     /// Dropping the call may leave the first of the messages published and the others not. To publish all of them
     /// again is then right: at least once is what QoS 1 promises.
@@ -238,12 +238,13 @@ impl Link {
         let publications: Vec<_> =
             messages.iter().map(|message| self.publication(message, received_at)).collect();
         let mut waiting = publications.iter().peekable();
+        let mut demanded = None;
         poll_fn(|cx| {
-            let publisher = Publisher { waker: cx.waker(), patient: true };
+            let publisher = Publisher::new(cx.waker(), true);
             let now = now();
-            self.shared.with(|core| {
+            let (published, demand) = self.shared.with_demand(|core| {
                 if let Err(reason) = core.check(self.attachment) {
-                    return Poll::Ready(Err(reason.into()));
+                    return Poll::Ready(Err(LinkError::from(reason)));
                 }
                 for _ in 0..LOCKED_MESSAGES_MAX {
                     let Some(publication) = waiting.peek() else { return Poll::Ready(Ok(())) };
@@ -258,9 +259,15 @@ impl Link {
                 }
                 cx.waker().wake_by_ref();
                 Poll::Pending
-            })
+            });
+            demanded = demand.or(demanded);
+            published
         })
-        .await
+        .await?;
+        if let (Some(records), Some((log, _))) = (demanded, &self.shared.log) {
+            log.durable_records(records).await.map_err(|_| LinkError::Closed)?;
+        }
+        Ok(())
     }
 
     /// Publishes messages in their order without waiting: one for which a queue has no room is dropped, and gives how
@@ -272,7 +279,7 @@ impl Link {
         for (index, message) in messages.iter().enumerate() {
             topic::check_name(&message.topic).map_err(|error| LinkError::Topic { index, error })?;
         }
-        let publisher = Publisher { waker: Waker::noop(), patient: false };
+        let publisher = Publisher::new(Waker::noop(), false);
         self.shared.with(|core| {
             core.check(self.attachment)?;
             let mut dropped = 0;
@@ -297,7 +304,7 @@ impl Link {
     }
 
     fn publication(&self, message: &Message, received_at: Instant) -> Arc<Publication> {
-        Arc::new(Publication { message: message.clone(), publisher: Some(self.attachment), received_at })
+        Arc::new(Publication::new(message.clone(), Some(self.attachment), received_at))
     }
 }
 
@@ -311,7 +318,7 @@ impl Drop for Link {
 }
 
 fn delivery(copy: Queued) -> Delivery {
-    let Publication { message, publisher, received_at } = &*copy.publication;
+    let Publication { message, publisher, received_at, .. } = &*copy.publication;
     Delivery {
         topic: message.topic.clone(),
         payload: message.payload.clone(),

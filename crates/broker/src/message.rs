@@ -1,12 +1,14 @@
 //! Messages, as the programs around the broker see them and as the broker keeps them.
 
 use std::num::NonZeroU32;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use bytes::Bytes;
 use bytestring::ByteString;
 use tidegate_core::{Expired, Properties};
-use tidegate_mqtt::QoS;
+use tidegate_mqtt::{QoS, Will};
 
 use crate::core::Attachment;
 
@@ -46,6 +48,13 @@ impl Message {
     }
 }
 
+impl From<Will> for Message {
+    fn from(will: Will) -> Self {
+        let Will { topic, payload, properties, qos, retain, message_expiry, delay: _ } = will;
+        Self { topic, payload, properties, qos, retain, expiry_interval: message_expiry }
+    }
+}
+
 /// A message in the broker's care, shared by every session that is to get it.
 #[derive(Debug)]
 pub(crate) struct Publication {
@@ -53,9 +62,20 @@ pub(crate) struct Publication {
     /// None for the will of a client that is gone.
     pub(crate) publisher: Option<Attachment>,
     pub(crate) received_at: Instant,
+    /// Its number in the journal; 0 while it has none. Changed under the lock of the core only.
+    pub(crate) number: AtomicU64,
 }
 
 impl Publication {
+    pub(crate) fn new(message: Message, publisher: Option<Attachment>, received_at: Instant) -> Self {
+        Self { message, publisher, received_at, number: AtomicU64::new(0) }
+    }
+
+    /// Its number in the journal, if it has one.
+    pub(crate) fn journaled(&self) -> Option<u64> {
+        Some(self.number.load(Relaxed)).filter(|number| *number > 0)
+    }
+
     /// The Message Expiry Interval less the whole seconds the message has waited.
     pub(crate) fn remaining_expiry(&self, now: Instant) -> Result<Option<u32>, Expired> {
         let Some(interval) = self.message.expiry_interval else { return Ok(None) };
@@ -105,8 +125,7 @@ mod tests {
     #[test]
     fn expiry_counts_whole_seconds_waited() {
         let t0 = Instant::now();
-        let mut publication =
-            Publication { message: Message::new("a", "x"), publisher: None, received_at: t0 };
+        let mut publication = Publication::new(Message::new("a", "x"), None, t0);
         let at = |publication: &Publication, millis| {
             publication.remaining_expiry(t0 + Duration::from_millis(millis))
         };

@@ -1,6 +1,8 @@
 //! The messages kept for subscribers to come, one a topic (MQTT v5 section 3.3.1.3).
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -24,33 +26,36 @@ pub(crate) struct Retained {
     count: usize,
     bytes: usize,
     swept_at: Option<Instant>,
+    /// The numbers in the journal of those that are gone, until somebody takes note.
+    pub(crate) gone: Vec<u64>,
 }
 
 impl Retained {
-    /// Keeps a message in place of the one its topic had, or forgets that one if the payload is empty. `false`, and
-    /// nothing changed, if there is no room for it.
-    pub(crate) fn put(&mut self, publication: &Arc<Publication>, limits: &Limits, now: Instant) -> bool {
-        let topic = &publication.message.topic;
-        if publication.message.payload.is_empty() {
-            if let Some(old) = self.messages.remove(topic) {
-                self.count -= 1;
-                self.bytes -= old.message.size();
-            }
+    /// Whether there is room for a message, after a look for expired ones if need be. There is for an empty one, which
+    /// takes none.
+    pub(crate) fn make_room(&mut self, publication: &Publication, limits: &Limits, now: Instant) -> bool {
+        if publication.message.payload.is_empty() || self.has_room(publication, limits) {
             return true;
         }
-        if !self.has_room(publication, limits) {
-            self.sweep(now);
-            if !self.has_room(publication, limits) {
-                return false;
-            }
-        }
-        self.count += 1;
-        self.bytes += publication.message.size();
-        if let Some(old) = self.messages.slot(topic).replace(compact(publication)) {
+        self.sweep(now);
+        self.has_room(publication, limits)
+    }
+
+    /// Keeps a message in place of the one its topic had, or forgets that one if the payload is empty.
+    pub(crate) fn put(&mut self, publication: &Arc<Publication>) {
+        let topic = &publication.message.topic;
+        let old = if publication.message.payload.is_empty() {
+            self.messages.remove(topic)
+        } else {
+            self.count += 1;
+            self.bytes += publication.message.size();
+            self.messages.slot(topic).replace(compact(publication))
+        };
+        if let Some(old) = old {
             self.count -= 1;
             self.bytes -= old.message.size();
+            self.gone.extend(old.journaled());
         }
-        true
     }
 
     /// Hands every living message whose topic matches `filter` to `found`.
@@ -86,12 +91,13 @@ impl Retained {
             return;
         }
         self.swept_at = Some(now);
-        let Self { messages, count, bytes, .. } = self;
+        let Self { messages, count, bytes, gone, .. } = self;
         messages.prune(&mut |publication| {
             let keep = !publication.is_expired(now);
             if !keep {
                 *count -= 1;
                 *bytes -= publication.message.size();
+                gone.extend(publication.journaled());
             }
             keep
         });
@@ -101,7 +107,7 @@ impl Retained {
 /// The same message in memory of its own: as it came, a large one is a slice of a read buffer, which would stay for as
 /// long as the message does.
 fn compact(publication: &Arc<Publication>) -> Arc<Publication> {
-    let Publication { message, publisher, received_at } = &**publication;
+    let Publication { message, publisher, received_at, number } = &**publication;
     if message.size() < COMPACTED_BYTES_MIN {
         return publication.clone();
     }
@@ -112,7 +118,8 @@ fn compact(publication: &Arc<Publication>) -> Arc<Publication> {
         properties: Properties::parse(properties).expect("it is a copy of what was parsed"),
         ..*message
     };
-    Arc::new(Publication { message, publisher: *publisher, received_at: *received_at })
+    let number = AtomicU64::new(number.load(Relaxed));
+    Arc::new(Publication { message, publisher: *publisher, received_at: *received_at, number })
 }
 
 #[cfg(test)]
@@ -121,7 +128,15 @@ mod tests {
 
     fn message(topic: &str, payload: &str, expiry_interval: Option<u32>, now: Instant) -> Arc<Publication> {
         let message = Message { expiry_interval, retain: true, ..Message::new(topic, payload.to_owned()) };
-        Arc::new(Publication { message, publisher: None, received_at: now })
+        Arc::new(Publication::new(message, None, now))
+    }
+
+    fn put(retained: &mut Retained, publication: &Arc<Publication>, limits: &Limits, now: Instant) -> bool {
+        let has_room = retained.make_room(publication, limits, now);
+        if has_room {
+            retained.put(publication);
+        }
+        has_room
     }
 
     fn payloads(retained: &Retained, filter: &str, now: Instant) -> Vec<String> {
@@ -136,15 +151,15 @@ mod tests {
         let (limits, t0) = (Limits::default(), Instant::now());
         let mut retained = Retained::default();
         for (topic, payload) in [("a/x", "1"), ("a/y", "2"), ("a/x", "3"), ("$SYS/a", "4")] {
-            assert!(retained.put(&message(topic, payload, None, t0), &limits, t0));
+            assert!(put(&mut retained, &message(topic, payload, None, t0), &limits, t0));
         }
         assert_eq!(payloads(&retained, "a/+", t0), ["2", "3"]);
         assert_eq!(payloads(&retained, "#", t0), ["2", "3"]);
         assert_eq!(payloads(&retained, "$SYS/#", t0), ["4"]);
         assert_eq!((retained.count(), retained.bytes()), (3, 4 + 4 + 7));
 
-        assert!(retained.put(&message("a/x", "", None, t0), &limits, t0));
-        assert!(retained.put(&message("never/was", "", None, t0), &limits, t0));
+        assert!(put(&mut retained, &message("a/x", "", None, t0), &limits, t0));
+        assert!(put(&mut retained, &message("never/was", "", None, t0), &limits, t0));
         assert_eq!(payloads(&retained, "#", t0), ["2"]);
         assert_eq!((retained.count(), retained.bytes()), (2, 4 + 7));
     }
@@ -154,15 +169,15 @@ mod tests {
         let limits = Limits { retained_messages_max: 2, retained_bytes_max: 20, ..Limits::default() };
         let t0 = Instant::now();
         let mut retained = Retained::default();
-        assert!(retained.put(&message("a", "1", Some(5), t0), &limits, t0));
-        assert!(retained.put(&message("b", "2", None, t0), &limits, t0));
-        assert!(!retained.put(&message("c", "3", None, t0), &limits, t0));
-        assert!(retained.put(&message("b", "22", None, t0), &limits, t0));
-        assert!(!retained.put(&message("b", &"2".repeat(20), None, t0), &limits, t0));
+        assert!(put(&mut retained, &message("a", "1", Some(5), t0), &limits, t0));
+        assert!(put(&mut retained, &message("b", "2", None, t0), &limits, t0));
+        assert!(!put(&mut retained, &message("c", "3", None, t0), &limits, t0));
+        assert!(put(&mut retained, &message("b", "22", None, t0), &limits, t0));
+        assert!(!put(&mut retained, &message("b", &"2".repeat(20), None, t0), &limits, t0));
 
         let later = t0 + Duration::from_secs(5);
         assert_eq!(payloads(&retained, "#", later), ["22"]);
-        assert!(retained.put(&message("c", "3", None, later), &limits, later));
+        assert!(put(&mut retained, &message("c", "3", None, later), &limits, later));
         assert_eq!(payloads(&retained, "#", later), ["22", "3"]);
         assert_eq!((retained.count(), retained.bytes()), (2, 5));
     }
@@ -173,7 +188,7 @@ mod tests {
         let mut retained = Retained::default();
         for (topic, size, shared) in [("small", 100, true), ("large", 10_000, false)] {
             let came = message(topic, &"x".repeat(size), None, t0);
-            assert!(retained.put(&came, &limits, t0));
+            assert!(put(&mut retained, &came, &limits, t0));
             retained.select(topic, t0, |kept| {
                 assert_eq!(kept.message, came.message);
                 assert_eq!(kept.message.payload.as_ptr() == came.message.payload.as_ptr(), shared);

@@ -185,8 +185,8 @@ pub(crate) struct RunArgs {
     /// Let clients without credentials in from other machines too
     #[arg(long)]
     pub(crate) allow_anonymous: bool,
-    /// What a PUBACK of the embedded broker promises
-    #[arg(long, value_name = "WHERE", default_value = "memory")]
+    /// Where the embedded broker keeps what is to outlive a connection: what its acknowledgement promises
+    #[arg(long, value_name = "WHERE", default_value = "disk")]
     pub(crate) durability: Durability,
     /// Where the API, the metrics and the health checks listen
     #[arg(long, value_name = "IP:PORT", value_parser = parse_listen, default_value = "127.0.0.1:9464")]
@@ -227,11 +227,10 @@ pub(crate) enum LocalBroker {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Durability {
-    /// The message is in this process
-    Memory,
-    /// The message is on synced disk
-    #[value(hide = true)]
+    /// On synced disk: sessions and their messages, subscriptions and retained messages outlive the process
     Disk,
+    /// In memory: they end with the process
+    Memory,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -249,10 +248,6 @@ pub(crate) struct CheckArgs {
     /// References that the given files can't resolve are errors, as they are to `run`
     #[arg(long)]
     pub(crate) strict: bool,
-    /// What the messages of a data flow look like: a payload, or one on each line of a file that ends in .jsonl. What
-    /// the flow makes of them is held against the schema of its destination. May be given several times
-    #[arg(long, value_name = "FLOW=FILE", value_parser = offline::parse_sample)]
-    pub(crate) sample: Vec<(String, PathBuf)>,
 }
 
 #[derive(Args, Debug)]
@@ -395,11 +390,6 @@ impl Cli {
                 if args.broker != LocalBroker::Embedded && listeners.iter().any(|l| !l.is_empty()) {
                     let message = "--mqtt-listen, --mqtts-listen and --ws-listen are for `--broker embedded`";
                     return fail(ErrorKind::ArgumentConflict, message);
-                }
-                if args.durability == Durability::Disk {
-                    let message =
-                        "`--durability disk` comes with the durable log, which this version does not have";
-                    return fail(ErrorKind::InvalidValue, message);
                 }
             }
             Command::Check(args) if args.load.paths.is_empty() => {
@@ -564,7 +554,6 @@ mod tests {
     #[test]
     fn what_run_can_not_do_is_refused_with_a_reason() {
         assert!(run(&[]).is_ok());
-        assert!(run(&["--durability", "disk"]).unwrap_err().contains("comes with the durable log"));
         assert!(run(&["--mqtts-listen", "0.0.0.0:8883"]).unwrap_err().contains("--tls-cert"));
         assert!(run(&["--tls-cert", "cert.pem"]).unwrap_err().contains("--tls-key"));
         let remote_with_listener = ["--broker", "mqtt://plant", "--mqtt-listen", "0.0.0.0:1883"];

@@ -14,10 +14,10 @@ use tidegate_core::{Secret, Severity};
 use tidegate_model::Catalog;
 use tidegate_model::plan::{DataDestination, DataSources, Plan};
 use tidegate_runtime::Stage;
-use tidegate_server::{Gateway, LocalBrokerOptions, Options, StartError};
+use tidegate_server::{Durability, Gateway, LocalBrokerOptions, Options, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{Dlq, Form, Global, LocalBroker, RunArgs};
+use crate::args::{self, Dlq, Form, Global, LocalBroker, RunArgs};
 use crate::diagnostics::Report;
 use crate::load::{self, Loaded};
 use crate::out::{self, print, printable, say};
@@ -79,6 +79,10 @@ fn options(args: &RunArgs, global: &Global) -> anyhow::Result<Options> {
         LocalBroker::Embedded => LocalBrokerOptions::Embedded {
             listeners: listeners(args)?,
             allow_anonymous: args.allow_anonymous,
+            durability: match args.durability {
+                args::Durability::Disk => Durability::Disk,
+                args::Durability::Memory => Durability::Memory,
+            },
         },
     };
     Ok(Options {
@@ -173,7 +177,12 @@ fn summary(gateway: &Gateway, catalog: &Catalog, args: &RunArgs) -> String {
     match &args.broker {
         LocalBroker::Embedded => {
             for address in gateway.mqtt_addresses() {
-                let _ = writeln!(text, "  local broker  {address}  (sessions in memory)");
+                let _ = match args.durability {
+                    args::Durability::Disk => writeln!(text, "  local broker  {address}"),
+                    args::Durability::Memory => {
+                        writeln!(text, "  local broker  {address}  (sessions in memory)")
+                    }
+                };
             }
         }
         LocalBroker::Remote { address, .. } => {

@@ -154,6 +154,32 @@ impl Log {
         block_on(self.durable(at))
     }
 
+    /// Returns when so many records, counted from the log's first one, are on disk: [`Log::durable`] for one who counts
+    /// what it appends.
+    pub fn durable_records(&self, count: u64) -> impl Future<Output = Result<(), Closed>> + Send + use<> {
+        let shared = self.shared.clone();
+        async move {
+            if shared.progress.borrow().durable.number >= count {
+                return Ok(());
+            }
+            shared.wait(|waiting| &mut waiting.durable, |progress| progress.durable.number >= count).await
+        }
+    }
+
+    /// Returns when there may be room for a record of `len` bytes, for one who can't wait in [`Log::append`].
+    ///
+    /// # Errors
+    /// [`Closed`] when that will not come any more.
+    pub async fn room(&self, len: usize) -> Result<(), Closed> {
+        loop {
+            let room = self.shared.progress.borrow().room;
+            if self.shared.has_room(len) {
+                return Ok(());
+            }
+            self.shared.wait(|waiting| &mut waiting.room, |progress| progress.room != room).await?;
+        }
+    }
+
     /// The consumer of that name: where it was, or new. A new one is there after a crash when [`Log::saved`] has
     /// returned.
     pub fn consumer(&self, name: &str, start: StartAt) -> Consumer {

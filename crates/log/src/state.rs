@@ -97,6 +97,11 @@ impl State {
         self.file_bytes + self.unsynced_bytes()
     }
 
+    fn has_room(&self, record_bytes: u64, options: &Options) -> bool {
+        self.unsynced_bytes() + record_bytes <= options.unsynced_bytes_max
+            && self.bytes() + record_bytes <= options.bytes_max
+    }
+
     /// Nobody needs what is before it.
     pub(crate) fn low(&self) -> Position {
         let lowest = self.table.consumers.values().map(|watermark| watermark.at).min();
@@ -163,9 +168,7 @@ impl Shared {
         let mark = (state.durable.byte > state.marked).then_some(state.durable.byte);
         let record_bytes = len as u64 + if mark.is_some() { RECORD_HEADER_BYTES_MAX as u64 } else { 8 };
         let unsynced_before = state.unsynced_bytes();
-        if unsynced_before + record_bytes > options.unsynced_bytes_max
-            || state.bytes() + record_bytes > options.bytes_max
-        {
+        if !state.has_room(record_bytes, options) {
             return Err(AppendError::Full);
         }
         let at = state.end;
@@ -181,6 +184,12 @@ impl Shared {
             self.work.notify_one();
         }
         Ok(at)
+    }
+
+    /// Whether a record of `len` bytes would be taken.
+    pub(crate) fn has_room(&self, len: usize) -> bool {
+        let state = self.state.lock();
+        state.has_room((len + RECORD_HEADER_BYTES_MAX) as u64, &self.options)
     }
 
     /// Sleeps until there is something to do.

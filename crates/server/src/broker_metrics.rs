@@ -1,12 +1,14 @@
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
-use tidegate_broker::Stats;
+use tidegate_broker::{LogUsage, Stats};
 
 type Gauge = (IntGauge, fn(&Stats) -> usize);
+type LogGauge = (IntGauge, fn(&LogUsage) -> u64);
 type Counter = (IntCounter, fn(&Stats) -> u64);
 
 /// The local broker's numbers as metrics.
 pub(crate) struct BrokerMetrics {
     gauges: Vec<Gauge>,
+    log_gauges: Vec<LogGauge>,
     counters: Vec<Counter>,
 }
 
@@ -14,6 +16,11 @@ impl BrokerMetrics {
     /// Registers them.
     pub(crate) fn new(registry: &Registry) -> Self {
         let gauge = |name: &str, help: &str, of| -> Gauge {
+            let gauge = IntGauge::new(name, help).expect("a constant, valid name");
+            registry.register(Box::new(gauge.clone())).expect("one BrokerMetrics to a registry");
+            (gauge, of)
+        };
+        let log_gauge = |name: &str, help: &str, of| -> LogGauge {
             let gauge = IntGauge::new(name, help).expect("a constant, valid name");
             registry.register(Box::new(gauge.clone())).expect("one BrokerMetrics to a registry");
             (gauge, of)
@@ -78,7 +85,35 @@ impl BrokerMetrics {
                 }),
                 gauge("tidegate_broker_queued_bytes", "Bytes of those", |s| s.queued_bytes),
             ],
+            log_gauges: vec![
+                log_gauge("tidegate_broker_log_bytes", "Bytes of the log under the sessions", |u| u.bytes),
+                log_gauge("tidegate_broker_log_live_bytes", "Bytes of what is alive in it", |u| u.live_bytes),
+                log_gauge("tidegate_broker_log_live_bytes_max", "Of those, at most", |u| u.live_bytes_max),
+                log_gauge(
+                    "tidegate_broker_log_records_unsynced",
+                    "Records that are not on disk yet; while the disk fails they wait",
+                    |u| u.records_unsynced,
+                ),
+                log_gauge(
+                    "tidegate_broker_log_full",
+                    "1 while publishers wait or are refused because the log or the disk is full",
+                    |u| u64::from(u.is_full || u.stall.is_some()),
+                ),
+                log_gauge(
+                    "tidegate_broker_log_full_in_seconds",
+                    "When it will be full at the rate of the last minute; -1 for never",
+                    |u| u.full_in.map_or(u64::MAX, |full_in| full_in.as_secs()),
+                ),
+            ],
             counters,
+        }
+    }
+
+    /// Brings those of the log up to date, if there is one.
+    pub(crate) fn show_log(&self, usage: Option<&LogUsage>) {
+        let Some(usage) = usage else { return };
+        for (gauge, of) in &self.log_gauges {
+            gauge.set(i64::try_from(of(usage)).unwrap_or(-1));
         }
     }
 

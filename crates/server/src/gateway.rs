@@ -1,13 +1,14 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::Registry;
-use tidegate_broker::{Anonymous, Broker, ListenError, Listener};
+use tidegate_broker::{Anonymous, Broker, BrokerConfig, JournalLimits, ListenError, Listener};
 use tidegate_connect::LocalBroker;
 use tidegate_identity::{AmbientTokens, Surroundings};
+use tidegate_log::{Directory, Log};
 use tidegate_model::endpoint::Settings;
 use tidegate_model::names::HostPort;
 use tidegate_model::plan::Plan;
@@ -55,6 +56,15 @@ pub struct InstanceOf {
     pub count: u32,
 }
 
+/// Where the broker in this process keeps what outlives a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// In memory.
+    Memory,
+    /// On synced disk, before it is acknowledged.
+    Disk,
+}
+
 /// Who answers for the host `aio-broker`.
 pub enum LocalBrokerOptions {
     /// A broker in this process.
@@ -63,6 +73,8 @@ pub enum LocalBrokerOptions {
         listeners: Vec<Listener>,
         /// Whether clients without credentials may come from other machines too.
         allow_anonymous: bool,
+        /// Whether what outlives a connection outlives the process too.
+        durability: Durability,
     },
     /// Another broker.
     Remote {
@@ -151,9 +163,24 @@ pub enum StartError {
     /// State store or schema registry.
     #[error("{0}")]
     Services(String),
+    /// The log under the local broker's sessions.
+    #[error("can't go on with the local broker's sessions: {0}")]
+    Log(String),
     /// The `Broker` resource needs something that is not there.
     #[error("{0}")]
     Broker(String),
+}
+
+/// A broker that goes on with what its log in that folder has.
+async fn open_broker(dir: &Path, config: BrokerConfig) -> Result<Broker, String> {
+    std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    let disk = Directory::open(dir).map_err(|error| error.to_string())?;
+    let limits = JournalLimits::default();
+    let options = limits.log_options(&config.limits);
+    // it reads and syncs
+    let log = tokio::task::spawn_blocking(move || Log::open(Arc::new(disk), options)).await;
+    let log = log.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    Broker::open(config, log, limits).await.map_err(|error| error.to_string())
 }
 
 /// One running instance.
@@ -193,13 +220,18 @@ impl Gateway {
         let mut mqtt_addresses = Vec::new();
         let mut services = None;
         let (broker, local_broker) = match options.local_broker {
-            LocalBrokerOptions::Embedded { listeners, allow_anonymous } => {
+            LocalBrokerOptions::Embedded { listeners, allow_anonymous, durability } => {
                 let (mut config, more) =
                     broker_config(&catalog, &*credentials).map_err(StartError::Broker)?;
                 if allow_anonymous {
                     config.authentication.anonymous = Anonymous::Allowed;
                 }
-                let broker = Broker::new(config);
+                let broker = match durability {
+                    Durability::Memory => Broker::new(config),
+                    Durability::Disk => {
+                        open_broker(&data_dir.path().join("broker"), config).await.map_err(StartError::Log)?
+                    }
+                };
                 for listener in listeners.into_iter().chain(more) {
                     mqtt_addresses.push(broker.listen(listener)?);
                 }
@@ -326,6 +358,7 @@ impl Shared {
         self.supervisor.show_metrics();
         if let Some(broker) = &self.broker {
             self.broker_metrics.show(&broker.stats());
+            self.broker_metrics.show_log(broker.log_usage().as_ref());
         }
     }
 

@@ -18,5 +18,5 @@ mod services;
 mod simulator;
 
 pub use data_dir::{DataDir, DataDirError};
-pub use gateway::{Gateway, Idle, InstanceOf, LocalBrokerOptions, Options, StartError};
+pub use gateway::{Durability, Gateway, Idle, InstanceOf, LocalBrokerOptions, Options, StartError};
 pub use simulator::Thermostat;

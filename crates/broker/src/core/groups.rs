@@ -23,6 +23,7 @@ impl Core {
             let passed = self.pass_on(copy, now);
             if passed {
                 gone += copy.load();
+                self.spent.done.extend(copy.id());
             }
             passed
         };
@@ -37,31 +38,31 @@ impl Core {
     /// A session ended: other members get what waited in it for the group, whatever their room, as its publishers were
     /// told that it is safe.
     pub(super) fn bequeath_shared(&mut self, mut session: Session, now: Instant) {
-        let in_flight = session.flow.outbound.drain().into_iter();
-        let in_flight = in_flight.filter(|unfinished| !unfinished.taken).map(|unfinished| {
+        let in_flight = session.flow.outbound.drain();
+        self.spent.done.extend(in_flight.iter().filter_map(|unfinished| unfinished.message.id()));
+        let in_flight = in_flight.into_iter().filter(|unfinished| !unfinished.taken).map(|unfinished| {
             let may_go = unfinished.message.qos == QoS::AtLeastOnce;
             (unfinished.message, may_go)
         });
         let waiting = session.unacked.into_iter().chain(session.queue).map(|copy| (copy, true));
         for (copy, may_go) in in_flight.chain(waiting) {
+            self.spent.done.extend(copy.id());
             if !(may_go && (self.pass_on(&copy, now) || self.keep_for_member(&copy))) && !copy.from_store {
-                self.counters.dropped.session_ended += 1;
+                self.spent.dropped.session_ended += 1;
             }
         }
     }
 
     /// Gives a copy to the next member in turn that is connected and has room.
     fn pass_on(&mut self, copy: &Queued, now: Instant) -> bool {
-        let Self { sessions, subscriptions, counters, woken, .. } = self;
+        let Self { sessions, subscriptions, spent, .. } = self;
         let Some(group) = copy.group.and_then(|id| subscriptions.group_mut(id)) else { return false };
         let size = copy.publication.message.size();
         let qos_min = copy.qos.min(QoS::AtLeastOnce);
-        let Some(member) = choose(group, sessions, qos_min, size, now, &mut counters.dropped) else {
+        let Some(member) = choose(group, sessions, qos_min, size, now, spent) else {
             return false;
         };
-        let session = &mut sessions[member.session];
-        session.push(Target::new(&member, &copy.publication, copy.group).copy(&copy.publication));
-        session.wake(woken);
+        self.hand_over(Target::new(&member, &copy.publication, copy.group), copy);
         true
     }
 
@@ -72,7 +73,19 @@ impl Core {
             return false;
         };
         let target = Target::new(member, &copy.publication, copy.group);
-        self.sessions[member.session].push(target.copy(&copy.publication));
+        self.hand_over(target, copy);
         true
+    }
+
+    fn hand_over(&mut self, mut target: Target, copy: &Queued) {
+        let Self { sessions, subscriptions, journal, woken, .. } = self;
+        let session = &mut sessions[target.session];
+        if let Some(journal) = journal
+            && let Some(kept) = target.kept(session, subscriptions)
+        {
+            target.index = journal.copy(&copy.publication, kept);
+        }
+        session.push(target.copy(&copy.publication));
+        session.wake(woken);
     }
 }

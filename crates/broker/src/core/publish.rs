@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
-use tidegate_mqtt::{QoS, ReasonCode};
+use tidegate_mqtt::{PacketId, QoS, ReasonCode};
 
-use super::session::Queued;
-use super::subscriptions::{Group, GroupId, Options, Subscriber};
+use super::journal::record::Copy;
+use super::journal::{Full, Journal};
+use super::session::{Queued, Session, Spent};
+use super::subscriptions::{Group, GroupId, Options, Subscriber, Subscriptions};
 use super::{Core, SessionId, Sessions};
 use crate::message::{Publication, SubscriptionIds};
-use crate::stats::Dropped;
 
 /// How somebody publishes.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +20,14 @@ pub(crate) struct Publisher<'a> {
     pub(crate) waker: &'a Waker,
     /// Whether it waits even for a queue that nobody drains at present.
     pub(crate) patient: bool,
+    /// The packet identifier of a QoS 2 publish.
+    pub(crate) exactly_once: Option<PacketId>,
+}
+
+impl<'a> Publisher<'a> {
+    pub(crate) fn new(waker: &'a Waker, patient: bool) -> Self {
+        Self { waker, patient, exactly_once: None }
+    }
 }
 
 /// What became of a publish.
@@ -38,11 +47,13 @@ pub(crate) enum Verdict {
 /// A session that is to get the message at hand.
 #[derive(Debug)]
 pub(super) struct Target {
-    session: SessionId,
+    pub(super) session: SessionId,
     qos: QoS,
     retain: bool,
     subscription_ids: SubscriptionIds,
     group: Option<GroupId>,
+    /// Which copy it is in the journal; 0 if it is in none.
+    pub(super) index: u32,
 }
 
 impl Target {
@@ -53,6 +64,7 @@ impl Target {
             retain: false,
             subscription_ids: SubscriptionIds::None,
             group,
+            index: 0,
         };
         target.add(&subscriber.options, publication);
         target
@@ -69,8 +81,26 @@ impl Target {
     }
 
     pub(super) fn copy(self, publication: &Arc<Publication>) -> Queued {
-        let Self { qos, retain, subscription_ids, group, .. } = self;
-        Queued { publication: publication.clone(), qos, retain, subscription_ids, group, from_store: false }
+        let Self { qos, retain, subscription_ids, group, index, .. } = self;
+        let publication = publication.clone();
+        Queued { publication, qos, retain, subscription_ids, group, from_store: false, index }
+    }
+
+    /// The copy as the journal keeps it, if it is to.
+    pub(super) fn kept(&self, session: &Session, subscriptions: &Subscriptions) -> Option<Copy> {
+        if self.qos == QoS::AtMostOnce {
+            return None;
+        }
+        Some(Copy {
+            index: self.index,
+            session: session.keeps_messages()?,
+            qos: self.qos,
+            retain: self.retain,
+            from_store: false,
+            subscription_ids: self.subscription_ids.clone(),
+            group: self.group.and_then(|id| subscriptions.shared(id)),
+            sent: None,
+        })
     }
 }
 
@@ -85,6 +115,51 @@ pub(super) struct Route {
     full: Vec<SessionId>,
     /// Whether one of those won't have room soon either.
     hopeless: bool,
+    /// Whether the log has no room.
+    log_full: bool,
+}
+
+impl Route {
+    /// Has the journal keep the message for all who are to get it and outlive the process.
+    fn keep(
+        &mut self,
+        publication: &Arc<Publication>,
+        retain: bool,
+        publisher: Publisher<'_>,
+        journal: &mut Journal,
+        sessions: &mut Sessions,
+        subscriptions: &Subscriptions,
+    ) -> Result<(), Full> {
+        let mut copies = Vec::new();
+        for target in &mut self.targets {
+            if let Some(mut copy) = target.kept(&sessions[target.session], subscriptions) {
+                copy.index = copies.len() as u32 + 1;
+                target.index = copy.index;
+                copies.push(copy);
+            }
+        }
+        let stays = retain && !publication.message.payload.is_empty();
+        if copies.is_empty() && !stays {
+            if retain && publication.message.qos > QoS::AtMostOnce {
+                // that the old one is gone
+                journal.demand();
+            }
+            return Ok(());
+        }
+        let publisher_session = publication.publisher.and_then(|at| sessions.0.get_mut(at.session.0));
+        let publisher_session = publisher_session.filter(|session| session.keeps_messages().is_some());
+        let received = publisher.exactly_once.zip(publisher_session);
+        let identifier =
+            received.as_ref().and_then(|(id, session)| session.keeps_messages().map(|n| (n, *id)));
+        journal.message(publication, copies, stays, identifier)?;
+        if let Some((id, session)) = received {
+            session.received.insert(id);
+        }
+        if publication.message.qos > QoS::AtMostOnce {
+            journal.demand();
+        }
+        Ok(())
+    }
 }
 
 impl Core {
@@ -115,19 +190,40 @@ impl Core {
             }
             return Verdict::Wait;
         }
-        if publication.message.retain && !retained.put(publication, &self.limits, now) {
+        let mut retain = publication.message.retain;
+        if retain && !retained.make_room(publication, &self.limits, now) {
             if publication.message.qos > QoS::AtMostOnce {
                 self.counters.publishes_refused += 1;
                 return Verdict::Refused(ReasonCode::QuotaExceeded);
             }
             self.counters.retained_refused += 1;
+            retain = false;
+        }
+        if let Some(journal) = &mut self.journal {
+            let kept = route.keep(publication, retain, publisher, journal, sessions, &self.subscriptions);
+            if kept == Err(Full) && publication.message.qos > QoS::AtMostOnce {
+                if journal.is_stalled() && !publisher.patient {
+                    self.counters.publishes_refused += 1;
+                    return Verdict::Refused(ReasonCode::QuotaExceeded);
+                }
+                route.log_full = true;
+                journal.wait(publisher.waker);
+                return Verdict::Wait;
+            }
+            if kept == Err(Full) {
+                self.counters.retained_refused += 1;
+                retain = false;
+            }
+        }
+        if retain {
+            retained.put(publication);
         }
         let matched = !route.targets.is_empty();
         for target in route.targets.drain(..) {
             let session = &mut sessions[target.session];
             let takes = session.is_connected() && session.has_room(publication.message.size());
             if target.qos == QoS::AtMostOnce && !takes {
-                self.counters.dropped.queue_full += u64::from(session.is_connected());
+                self.spent.dropped.queue_full += u64::from(session.is_connected());
                 continue;
             }
             session.push(target.copy(publication));
@@ -151,6 +247,11 @@ impl Core {
         for id in &self.route.full {
             self.sessions[*id].stall();
         }
+        if self.route.log_full
+            && let Some(journal) = &mut self.journal
+        {
+            journal.stall();
+        }
         self.counters.publishes_refused += 1;
         Verdict::Refused(ReasonCode::QuotaExceeded)
     }
@@ -158,7 +259,10 @@ impl Core {
     /// The sessions that subscribed for themselves, and the groups.
     fn find_targets(&mut self, publication: &Publication) {
         let Self {
-            route: Route { number, targets, groups, full, hopeless }, sessions, subscriptions, ..
+            route: Route { number, targets, groups, full, hopeless, log_full },
+            sessions,
+            subscriptions,
+            ..
         } = self;
         let publisher = publication.publisher.map(|publisher| publisher.session);
         *number += 1;
@@ -166,6 +270,7 @@ impl Core {
         groups.clear();
         full.clear();
         *hopeless = false;
+        *log_full = false;
         subscriptions.matches(&publication.message.topic, |subscribers| {
             for subscriber in &subscribers.sessions {
                 if subscriber.options.no_local && Some(subscriber.session) == publisher {
@@ -185,11 +290,11 @@ impl Core {
     }
 
     fn find_full_targets(&mut self, publication: &Publication, now: Instant) {
-        let Self { route: Route { targets, full, hopeless, .. }, sessions, counters, .. } = self;
+        let Self { route: Route { targets, full, hopeless, .. }, sessions, spent, .. } = self;
         let size = publication.message.size();
         for target in targets.iter().filter(|target| target.qos > QoS::AtMostOnce) {
             let session = &mut sessions[target.session];
-            if !session.make_room(size, now, &mut counters.dropped) {
+            if !session.make_room(size, now, spent) {
                 full.push(target.session);
                 *hopeless |= !session.drains();
             }
@@ -200,23 +305,18 @@ impl Core {
     /// message until it is.
     fn choose_from_groups(&mut self, publication: &Publication, now: Instant) {
         let Self {
-            route: Route { targets, groups, full, hopeless, .. },
-            sessions,
-            subscriptions,
-            counters,
-            ..
+            route: Route { targets, groups, full, hopeless, .. }, sessions, subscriptions, spent, ..
         } = self;
-        let dropped = &mut counters.dropped;
         let size = publication.message.size();
         for id in groups.drain(..) {
             let Some(group) = subscriptions.group_mut(id) else { continue };
-            if let Some(member) = choose(group, sessions, QoS::AtMostOnce, size, now, dropped) {
+            if let Some(member) = choose(group, sessions, QoS::AtMostOnce, size, now, spent) {
                 targets.push(Target::new(&member, publication, Some(id)));
                 continue;
             }
             let connected = group.members.iter().any(|m| sessions[m.session].is_connected());
             if publication.message.qos == QoS::AtMostOnce {
-                dropped.queue_full += u64::from(connected);
+                spent.dropped.queue_full += u64::from(connected);
                 continue;
             }
             let candidates: Vec<Subscriber> = group
@@ -229,7 +329,7 @@ impl Core {
                 .collect();
             if !connected
                 && let Some(member) =
-                    candidates.iter().find(|m| sessions[m.session].make_room(size, now, dropped))
+                    candidates.iter().find(|m| sessions[m.session].make_room(size, now, spent))
             {
                 targets.push(Target::new(member, publication, Some(id)));
                 continue;
@@ -247,14 +347,14 @@ pub(super) fn choose(
     qos_min: QoS,
     size: usize,
     now: Instant,
-    dropped: &mut Dropped,
+    spent: &mut Spent,
 ) -> Option<Subscriber> {
     let (skipped, member) = group
         .in_turn()
         .enumerate()
         .find(|(_, member)| {
             let session = &mut sessions[member.session];
-            member.options.qos >= qos_min && session.is_connected() && session.make_room(size, now, dropped)
+            member.options.qos >= qos_min && session.is_connected() && session.make_room(size, now, spent)
         })
         .map(|(skipped, member)| (skipped, *member))?;
     group.advance(skipped);

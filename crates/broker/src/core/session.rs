@@ -1,6 +1,6 @@
 //! One client's session: what outlives its connections (MQTT v5 section 4.1), and the queue of what it is to get.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::ops::{AddAssign, SubAssign};
 use std::sync::Arc;
@@ -8,8 +8,10 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use bytestring::ByteString;
-use tidegate_mqtt::{Outgoing, PublishParts, QoS, ReasonCode, Will, flow};
+use tidegate_mqtt::{Outgoing, PacketId, PublishParts, QoS, ReasonCode, Will, flow};
 
+use super::journal::CopyId;
+use super::journal::record::Copy;
 use super::subscriptions::{GroupId, Options};
 use crate::message::{Publication, SubscriptionIds};
 use crate::stats::Dropped;
@@ -36,9 +38,31 @@ pub(crate) struct Queued {
     pub(super) group: Option<GroupId>,
     /// Whether it is a copy of a retained message, made for a new subscription.
     pub(super) from_store: bool,
+    /// Which copy of the message it is in the journal; 0 if it is not in there.
+    pub(super) index: u32,
 }
 
 impl Queued {
+    /// What the journal calls it, if it has it.
+    pub(crate) fn id(&self) -> Option<CopyId> {
+        let message = self.publication.journaled()?;
+        (self.index > 0).then_some(CopyId { message, index: self.index })
+    }
+
+    /// The same as the journal keeps it for the session of that number, if it came by no group.
+    pub(super) fn of_session(&self, session: u64) -> Copy {
+        Copy {
+            index: self.index,
+            session,
+            qos: self.qos,
+            retain: self.retain,
+            from_store: self.from_store,
+            subscription_ids: self.subscription_ids.clone(),
+            group: None,
+            sent: None,
+        }
+    }
+
     /// What it counts in its session.
     pub(crate) fn load(&self) -> Load {
         if self.from_store {
@@ -65,6 +89,21 @@ impl Outgoing for Queued {
             properties: &message.properties,
             payload: &message.payload,
         }
+    }
+}
+
+/// What became of copies, until somebody takes note.
+#[derive(Debug, Default)]
+pub(crate) struct Spent {
+    pub(crate) dropped: Dropped,
+    /// Those in the journal that are done with.
+    pub(crate) done: Vec<CopyId>,
+}
+
+impl Spent {
+    fn expired(&mut self, copy: &Queued) {
+        self.dropped.expired += 1;
+        self.done.extend(copy.id());
     }
 }
 
@@ -112,6 +151,12 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) client_id: ByteString,
+    /// Its number in the journal, if it is to outlive the process.
+    pub(super) number: Option<u64>,
+    /// When its client went, in milliseconds since 1970; known if it has a number.
+    pub(super) left_at: Option<u64>,
+    /// QoS 2 messages from its client that the journal has, and whose PUBREL has not come.
+    pub(super) received: BTreeSet<PacketId>,
     pub(super) username: Option<ByteString>,
     pub(super) connection: Option<Connection>,
     /// Session Expiry Interval in seconds, `u32::MAX` for never.
@@ -142,6 +187,9 @@ impl Session {
     pub(super) fn new(client_id: ByteString) -> Self {
         Self {
             client_id,
+            number: None,
+            left_at: None,
+            received: BTreeSet::new(),
             username: None,
             connection: None,
             expiry_interval: 0,
@@ -163,6 +211,17 @@ impl Session {
 
     pub(super) fn load(&self) -> Load {
         self.load
+    }
+
+    /// It holds this too, outside of the queue.
+    pub(super) fn hold(&mut self, load: Load) {
+        self.load += load;
+    }
+
+    /// Its number in the journal, if the journal keeps its messages: a session that ends with its connection may be in
+    /// there for its will alone.
+    pub(super) fn keeps_messages(&self) -> Option<u64> {
+        self.number.filter(|_| self.expiry_interval > 0)
     }
 
     pub(super) fn is_connected(&self) -> bool {
@@ -201,7 +260,7 @@ impl Session {
     }
 
     /// The same, after a look for expired messages if need be.
-    pub(super) fn make_room(&mut self, size: usize, now: Instant, dropped: &mut Dropped) -> bool {
+    pub(super) fn make_room(&mut self, size: usize, now: Instant, spent: &mut Spent) -> bool {
         if self.has_room(size) {
             return true;
         }
@@ -212,7 +271,7 @@ impl Session {
                 let keep = !copy.publication.is_expired(now);
                 if !keep {
                     gone += copy.load();
-                    dropped.expired += 1;
+                    spent.expired(copy);
                 }
                 keep
             });
@@ -268,7 +327,7 @@ impl Session {
         mut bytes: usize,
         now: Instant,
         out: &mut Vec<Queued>,
-        dropped: &mut Dropped,
+        spent: &mut Spent,
     ) {
         let mut gone = Load::default();
         while bytes > 0
@@ -276,7 +335,7 @@ impl Session {
         {
             if copy.publication.is_expired(now) {
                 gone += copy.load();
-                dropped.expired += 1;
+                spent.expired(&copy);
                 continue;
             }
             bytes = bytes.saturating_sub(copy.publication.message.size() + COPY_BYTES);
@@ -298,20 +357,14 @@ impl Session {
     }
 
     /// Gives what is next to a client in this process, no more than `max` messages.
-    pub(super) fn hand_out(
-        &mut self,
-        max: usize,
-        now: Instant,
-        out: &mut Vec<Queued>,
-        dropped: &mut Dropped,
-    ) {
+    pub(super) fn hand_out(&mut self, max: usize, now: Instant, out: &mut Vec<Queued>, spent: &mut Spent) {
         let mut gone = Load::default();
         while out.len() < max
             && let Some(copy) = self.queue.pop_front()
         {
             if copy.publication.is_expired(now) {
                 gone += copy.load();
-                dropped.expired += 1;
+                spent.expired(&copy);
                 continue;
             }
             out.push(copy.clone());
@@ -335,11 +388,12 @@ impl Session {
     }
 
     /// Puts back at the front of the queue what an MQTT client was sent and has not taken responsibility for.
-    pub(super) fn put_back_in_flight(&mut self) {
+    pub(super) fn put_back_in_flight(&mut self, spent: &mut Spent) {
         let mut gone = Load::default();
         for unfinished in self.flow.outbound.drain().into_iter().rev() {
             if unfinished.taken {
                 gone += unfinished.message.load();
+                spent.done.extend(unfinished.message.id());
             } else {
                 self.queue.push_front(unfinished.message);
             }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 
+use bytestring::ByteString;
 use tidegate_mqtt::QoS;
 use tidegate_mqtt::topic::Shared;
 
@@ -32,6 +33,8 @@ pub(super) struct GroupId(NonZeroU32);
 /// The sessions that share one subscription: each message goes to one of them.
 #[derive(Debug)]
 pub(super) struct Group {
+    /// The subscription as written.
+    pub(super) filter: ByteString,
     pub(super) members: Vec<Subscriber>,
     /// Whose turn it is, counted on without end.
     next: usize,
@@ -75,7 +78,7 @@ pub(super) struct Subscriptions {
 impl Subscriptions {
     /// Adds a subscription. Unless it `is_new`, it replaces the one the session had with the same filter,
     /// `$share/<group>/` included.
-    pub(super) fn insert(&mut self, filter: &str, subscriber: Subscriber, is_new: bool) {
+    pub(super) fn insert(&mut self, written: &ByteString, subscriber: Subscriber, is_new: bool) {
         let put = |subscribers: &mut Vec<Subscriber>| {
             let old = subscribers.iter_mut().filter(|_| !is_new).find(|s| s.session == subscriber.session);
             match old {
@@ -83,8 +86,8 @@ impl Subscriptions {
                 None => subscribers.push(subscriber),
             }
         };
-        let Some(Shared { group: name, filter }) = Shared::parse(filter) else {
-            return put(&mut self.filters.slot(filter).get_or_insert_default().sessions);
+        let Some(Shared { group: name, filter }) = Shared::parse(written) else {
+            return put(&mut self.filters.slot(written).get_or_insert_default().sessions);
         };
         let groups = &mut self.filters.slot(filter).get_or_insert_default().groups;
         let id = match groups.iter().find(|(n, _)| **n == *name) {
@@ -102,7 +105,8 @@ impl Subscriptions {
                 id
             }
         };
-        put(&mut self.groups.entry(id).or_insert(Group { members: Vec::new(), next: 0 }).members);
+        let new = || Group { filter: written.clone(), members: Vec::new(), next: 0 };
+        put(&mut self.groups.entry(id).or_insert_with(new).members);
     }
 
     /// Ends a subscription.
@@ -132,6 +136,18 @@ impl Subscriptions {
     /// Hands everybody behind a filter that matches `topic` to `found`.
     pub(super) fn matches<'a>(&'a self, topic: &str, found: impl FnMut(&'a Subscribers)) {
         self.filters.matches(topic, found);
+    }
+
+    /// The group that shares a subscription, as written.
+    pub(super) fn group_of(&self, written: &str) -> Option<GroupId> {
+        let Shared { group, filter } = Shared::parse(written)?;
+        let groups = &self.filters.get(filter)?.groups;
+        groups.iter().find(|(name, _)| **name == *group).map(|(_, id)| *id)
+    }
+
+    /// What a group shares, as written, if it still has members.
+    pub(super) fn shared(&self, id: GroupId) -> Option<ByteString> {
+        self.groups.get(&id).map(|group| group.filter.clone())
     }
 
     /// A group to take turns in, if it still has members.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tidegate_mqtt::{QoS, ReasonCode, Subscription, Will, flow};
 
 use super::*;
+use crate::message::Message;
 
 const Q0: QoS = QoS::AtMostOnce;
 const Q1: QoS = QoS::AtLeastOnce;
@@ -56,7 +57,7 @@ fn message(topic: &str, payload: &str, qos: QoS) -> Message {
 }
 
 fn publication(message: Message, publisher: Option<Attachment>, received_at: Instant) -> Arc<Publication> {
-    Arc::new(Publication { message, publisher, received_at })
+    Arc::new(Publication::new(message, publisher, received_at))
 }
 
 fn payloads<'a>(copies: impl IntoIterator<Item = &'a Queued>) -> Vec<String> {
@@ -162,7 +163,7 @@ impl World {
     fn publish_as(&mut self, publisher: &Client, message: Message) -> Verdict {
         let waker = publisher.calls.clone().into();
         let publication = publication(message, Some(publisher.at), self.now);
-        let verdict = self.core.accept(Publisher { waker: &waker, patient: false }, &publication, self.now);
+        let verdict = self.core.accept(Publisher::new(&waker, false), &publication, self.now);
         self.wake();
         verdict
     }
@@ -224,8 +225,8 @@ impl World {
     }
 
     fn dropped(&self) -> crate::stats::Dropped {
-        self.core.counters.dropped
+        self.core.spent.dropped
     }
 }
 
-const SOMEBODY: Publisher<'static> = Publisher { waker: Waker::noop(), patient: false };
+const SOMEBODY: Publisher<'static> = Publisher { waker: Waker::noop(), patient: false, exactly_once: None };

@@ -9,7 +9,7 @@ fn wrong_usage_exits_2_and_says_what_is_right() {
     for (args, expected) in [
         (&["chekc"][..], "subcommands exist: 'schema', 'check'"),
         (&["check"], "tidegate check PATH..."),
-        (&["run", "--durability", "disk"], "comes with the durable log"),
+        (&["run", "--durability", "tape"], "[possible values: disk, memory]"),
         (&["top", "--interval", "soon"], "--interval"),
         (&["check", "--log", "a=b=c", "-"], "--log"),
         (&["bench", "mqtt", "--publishers", "2", "--topic", "t"], "put {i} into --topic"),

@@ -60,6 +60,16 @@ enum Owed {
     PubRec { packet_id: PacketId, delivery: u64 },
 }
 
+impl Receipt {
+    /// The packet identifier of a QoS 2 message.
+    pub fn exactly_once(&self) -> Option<PacketId> {
+        match self.0 {
+            Owed::PubAck { .. } => None,
+            Owed::PubRec { packet_id, .. } => Some(packet_id),
+        }
+    }
+}
+
 /// What a publish of QoS 1 or 2 turned out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Arrival {
@@ -118,6 +128,13 @@ impl Inbound {
     /// called between connections.
     pub fn forget_unfinished(&mut self) {
         self.received.retain(|_, r| r.delivery.reason().is_some());
+    }
+
+    /// A QoS 2 message that was received and finished in an earlier life of this session, and whose PUBREL has not come.
+    /// To be called between connections.
+    pub fn restore(&mut self, packet_id: PacketId) {
+        let delivery = Delivery::Finished(ReasonCode::Success);
+        self.received.insert(packet_id, Received { delivery, queued: None, counted: false });
     }
 
     /// The peer has forgotten the session, and with it what it had sent.

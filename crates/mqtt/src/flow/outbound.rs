@@ -156,6 +156,19 @@ impl<T> Outbound<T> {
         self.sent += 1;
     }
 
+    /// A message of QoS 2 that was in flight in an earlier life of this session, `taken` if the PUBREC has come. To be
+    /// called between connections, in the order the messages were sent.
+    pub fn restore(&mut self, id: PacketId, taken: bool, message: T) {
+        let stage = if taken { Stage::Released } else { Stage::ExactlyOnce };
+        self.in_flight.insert(id, InFlight { message, stage, number: self.next_number, sent: false });
+        self.next_number += 1;
+    }
+
+    /// The message that is in flight as `id`.
+    pub fn get(&self, id: PacketId) -> Option<&T> {
+        self.in_flight.get(&id).map(|f| &f.message)
+    }
+
     /// The peer answered QoS 1: the message is done with, whatever the reason. `None`: there is no such publish, which
     /// is to be ignored.
     ///

@@ -33,6 +33,10 @@ pub enum Event<M> {
     Publish(Publish, Option<Receipt>),
     /// It has answered for a message.
     Delivered(Delivered<M>),
+    /// It has taken responsibility for the QoS 2 message that was sent as this (PUBREC); the PUBREL is in the output.
+    Taken(PacketId),
+    /// It has let go of the QoS 2 message that it published as this (PUBREL); the PUBCOMP is in the output.
+    Released(PacketId),
     /// It subscribes: answer with [`Connection::suback`].
     Subscribe(Subscribe),
     /// It unsubscribes: answer with [`Connection::unsuback`].
@@ -121,11 +125,14 @@ impl<M: Outgoing> Connection<M> {
                 }
             }
             Packet::PubAck(ack) => link.puback_arrived(&ack, now)?.map(Event::Delivered),
-            Packet::PubRec(ack) => link.pubrec_arrived(&ack, now)?.map(Event::Delivered),
+            Packet::PubRec(ack) => match link.pubrec_arrived(&ack, now)? {
+                Some(delivered) => Some(Event::Delivered(delivered)),
+                None => Some(Event::Taken(ack.packet_id)),
+            },
             Packet::PubComp(ack) => link.pubcomp_arrived(&ack, now)?.map(Event::Delivered),
             Packet::PubRel(ack) => {
                 link.pubrel_arrived(&ack)?;
-                None
+                Some(Event::Released(ack.packet_id))
             }
             Packet::Subscribe(subscribe) => {
                 check_subscribe(&subscribe, &self.limits)?;
@@ -168,6 +175,11 @@ impl<M: Outgoing> Connection<M> {
     /// Sends a message to the client.
     pub fn send(&mut self, message: M, now: Instant) -> Sent<M> {
         self.link.send(message, now)
+    }
+
+    /// The message that is in flight as this.
+    pub fn in_flight(&self, packet_id: PacketId) -> Option<&M> {
+        self.link.session.outbound.get(packet_id)
     }
 
     /// How many messages of the client are unfinished, or wait behind one that is. A v3.1.1 client knows no limit to

@@ -414,6 +414,7 @@ impl World {
                         self.server_books.receive(&publish, receipt, self.tampered);
                     }
                     Ok(Some(server::Event::Delivered(delivered))) => self.server_books.finished(&delivered),
+                    Ok(Some(server::Event::Taken(_) | server::Event::Released(_))) => {}
                     Ok(Some(server::Event::Subscribe(subscribe))) => {
                         let reasons = vec![ReasonCode::GrantedQoS1; subscribe.subscriptions.len()];
                         let _ = connection.suback(subscribe.packet_id, reasons);

@@ -63,7 +63,7 @@ fn a_full_queue_of_an_absent_client_refuses_at_once_unless_the_publisher_is_pati
 
     let calls = Arc::new(Calls::default());
     let waker = calls.clone().into();
-    let patient = Publisher { waker: &waker, patient: true };
+    let patient = Publisher::new(&waker, true);
     assert_eq!(world.publish_by(patient, message("t", "3", Q1)), WAIT);
     let mut client = world.resume("a");
     assert_eq!(world.receive(&mut client), ["1"]);
