@@ -62,6 +62,19 @@ pub(crate) async fn kcat(port: u16, topic: &str, format: &str) -> Vec<String> {
     lines
 }
 
+/// How many records a topic has ever held, duplicates included.
+pub(crate) async fn kcat_count(port: u16, topic: &str, partitions: u32) -> u64 {
+    let mut kcat = Command::new("kcat");
+    kcat.args(["-Q", "-b", &format!("localhost:{port}")]);
+    for partition in 0..partitions {
+        kcat.args(["-t", &format!("{topic}:{partition}:-1")]);
+    }
+    let output = kcat.output().await.expect("kcat can be executed");
+    // `there [0] offset 123`
+    let offsets = String::from_utf8_lossy(&output.stdout).into_owned();
+    offsets.lines().filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
 async fn publish_one(port: u16, topic: &str, payload: Vec<u8>, properties: Properties, expiry: Option<u32>) {
     let (mut wire, _) = Wire::connect(port, Connect::new(Version::V5, "one")).await.unwrap();
     let packet = Packet::Publish(Publish {

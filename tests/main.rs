@@ -9,6 +9,7 @@ mod bridge;
 mod client;
 mod durability;
 mod gateway;
+mod haul;
 mod instances;
 mod kafka;
 mod operation;
