@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tidegate_core::Properties;
 use tidegate_expr::{
-    Env, FilterRule, Host, MapRule, Message, Operand, Outcome, Role, Rules, Semantics, Transform,
-    Transformer, compile, parse_input, parse_json, parse_output, parse_path,
+    FilterRule, Host, MapRule, Message, Outcome, Rules, Semantics, Transform, Transformer, parse_json,
 };
+
+use crate::driver;
 
 const ROUNDS: usize = 5_000;
 
@@ -96,44 +97,11 @@ fn mutated_texts_end_in_a_value_or_an_error() {
     let mut rounds = 0;
     while until.map_or(rounds < ROUNDS, |until| Instant::now() < until) {
         rounds += 1;
-        paths(&mut random);
-        formulas(&mut random);
+        driver::path(&random.mutated(PATHS));
+        driver::formula(&random.mutated(FORMULAS), random.pick(MESSAGES));
+        let output = random.pick(&["*", "o.*", "o", "", "a.b"]);
+        driver::message(&random.mutated(PATHS), output, random.mutated(MESSAGES).as_bytes());
         messages(&mut random);
-    }
-}
-
-fn paths(random: &mut Random) {
-    let text = random.mutated(PATHS);
-    match parse_path(&text) {
-        Ok(path) => assert_eq!(parse_path(&path.to_string()), Ok(path), "{text}"),
-        Err(error) => assert!(text.get(error.range).is_some(), "{text}"),
-    }
-    match parse_input(&text, Host::Graph) {
-        Ok((input, _)) => {
-            let (again, _) = parse_input(&input.to_string(), Host::Graph).expect("what was printed");
-            assert_eq!(again, input, "{text}");
-        }
-        Err(error) => assert!(text.get(error.range).is_some(), "{text}"),
-    }
-    let _ = parse_output(&text, Host::Dataflow);
-}
-
-fn formulas(random: &mut Random) {
-    let text = random.mutated(FORMULAS);
-    let env = Env { inputs: 2, host: Host::Graph, role: Role::Map };
-    match compile(&text, env) {
-        Ok((program, _)) => {
-            let (again, _) = compile(&program.to_string(), env).expect("what was printed");
-            assert_eq!(again, program, "{text}");
-            let message = random.pick(MESSAGES);
-            let json = parse_json(message.as_bytes()).unwrap();
-            let _ = program.eval(&[Operand::Json(&json), Operand::Text(message)]);
-            let _ = program.eval(&[Operand::Text(message), Operand::Missing]);
-        }
-        Err(errors) => {
-            assert!(!errors.is_empty(), "{text}");
-            assert!(errors.iter().all(|e| text.get(e.range.clone()).is_some()), "{text}");
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+mod driver;
 mod formulas;
 mod fuzz;
 mod laws;

@@ -106,6 +106,7 @@ fn a_misspelt_prefix_is_a_field_and_a_warning() {
     assert_eq!(error.help.as_deref(), Some("did you mean `$metadata.user_property`?"));
 }
 
+/// L03 among others.
 #[test]
 fn suffixes_are_read_from_the_right_end() {
     let input = |text: &str| {

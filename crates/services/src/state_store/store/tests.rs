@@ -198,6 +198,7 @@ fn the_cases_of_the_protocol() {
     }
 }
 
+/// S04.
 #[test]
 fn an_empty_value_is_a_value() {
     Script::new(Limits::default()).run("SET k '' => +OK newer\n GET k => $0 same\n SET k x NX => :-1 same");
@@ -219,6 +220,7 @@ fn keys_and_values_are_any_bytes() {
     assert_eq!(encode(&get.reply), &b"$4\r\n\x00\r\n\xff\r\n"[..]);
 }
 
+/// S21.
 #[test]
 fn what_is_no_request_is_answered_with_a_syntax_error() {
     let outcome = Script::new(Limits::default()).send(Bytes::from("hello"), None, None);
