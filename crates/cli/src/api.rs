@@ -82,6 +82,25 @@ impl Api {
         Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 
+    /// The same, where the instance may find the request wanting: its answer to that, as JSON, is a result too.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub(crate) fn judge(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        json: &str,
+    ) -> anyhow::Result<Result<String, String>> {
+        let request = self.agent.post(self.url(path)).query_pairs(query.iter().copied());
+        let request = request.header("Content-Type", "application/json");
+        let answer = request.config().timeout_recv_response(None).build().send(json);
+        match answer {
+            Ok(mut answer) if answer.status() == 422 => Ok(Err(answer.body_mut().read_to_string()?)),
+            answer => Ok(Ok(String::from_utf8(self.whole(answer)?)?)),
+        }
+    }
+
     /// Deletes.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 mod client;
 mod offline;
+mod resources;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -19,6 +20,10 @@ use tidegate_server::InstanceOf;
 pub(crate) use self::client::{DeadLetters, FlowArgs, Schema, SchemaId, State, StateSetArgs};
 pub(crate) use self::offline::{
     GenerateArgs, GenerateFormat, LineFormat, Nullable, SchemaFile, TestArgs, TransformArgs,
+};
+
+pub(crate) use self::resources::{
+    ApplyArgs, DeleteArgs, DescribeArgs, DiffArgs, DryRun, GetArgs, GetForm, Subject,
 };
 
 /// Data flows of Azure IoT Operations, standalone: one binary, no Kubernetes.
@@ -39,6 +44,9 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run data flows until SIGINT or SIGTERM, then drain and exit
+    ///
+    /// With PATH those of the files; without, those that were applied to the data directory, and `tidegate apply`,
+    /// `delete` and the API change them while they run.
     Run(RunArgs),
     /// Judge resources without connecting to anything
     Check(CheckArgs),
@@ -48,6 +56,16 @@ pub(crate) enum Command {
     Test(TestArgs),
     /// Say what a diagnostic code means and what to do about it
     Explain(ExplainArgs),
+    /// List resources of an instance, and how they are
+    Get(GetArgs),
+    /// Say all there is to say about resources of an instance
+    Describe(DescribeArgs),
+    /// Make an instance run what manifests say: all of them, or none if there is an error
+    Apply(ApplyArgs),
+    /// Delete resources from an instance: all of them, or none
+    Delete(DeleteArgs),
+    /// Show what `apply` would change; exit code 1 if anything
+    Diff(DiffArgs),
     /// Watch the messages of a running data flow, without disturbing it
     Tap(TapArgs),
     /// Watch the rates, troubles and counts of all data flows
@@ -161,6 +179,9 @@ impl From<FilterSemantics> for plan::FilterSemantics {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) load: LoadArgs,
+    /// Apply the files anew when they change; while they have errors, what ran before goes on
+    #[arg(long, requires = "paths")]
+    pub(crate) watch: bool,
     /// Who answers for the host `aio-broker`: `embedded`, mqtt://HOST:PORT or mqtts://HOST:PORT
     #[arg(long, value_name = "BROKER", default_value = "embedded", value_parser = parse_local_broker)]
     pub(crate) broker: LocalBroker,

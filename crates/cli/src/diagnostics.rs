@@ -4,19 +4,13 @@ use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snip
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tidegate_core::{Diagnostic, FileId, Files, Label, Severity};
+use tidegate_server::diagnostics::{Entry, Summary};
 
 /// What there is to say about a load.
 pub(crate) struct Report<'a> {
     files: &'a Files,
     resources: usize,
     diagnostics: Vec<&'a Diagnostic>,
-}
-
-#[derive(Serialize)]
-struct Summary {
-    errors: usize,
-    warnings: usize,
-    notes: usize,
 }
 
 impl<'a> Report<'a> {
@@ -78,12 +72,7 @@ impl<'a> Report<'a> {
     }
 
     fn summary(&self) -> Summary {
-        let count = |severity| self.diagnostics.iter().filter(|d| d.severity == severity).count();
-        Summary {
-            errors: count(Severity::Error),
-            warnings: count(Severity::Warning),
-            notes: count(Severity::Note),
-        }
+        Summary::of(self.diagnostics.iter().copied())
     }
 
     /// Such as `3 files, 7 resources: 1 error, 2 warnings`.
@@ -153,41 +142,6 @@ impl<'a> Report<'a> {
 /// The nearest place at or before `offset` that is in the text and not inside a character.
 fn floor_boundary(text: &str, offset: u32) -> usize {
     text.floor_char_boundary(offset as usize)
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Entry<'a> {
-    severity: String,
-    code: &'a str,
-    message: &'a str,
-    help: Option<&'a str>,
-    file: Option<&'a str>,
-    line: Option<u32>,
-    column: Option<u32>,
-    end_line: Option<u32>,
-    end_column: Option<u32>,
-    resource: Option<&'a str>,
-}
-
-impl<'a> Entry<'a> {
-    fn of(diagnostic: &'a Diagnostic, files: &'a Files) -> Self {
-        let span = diagnostic.span();
-        let start = span.map(|s| files.position(s.file, s.start));
-        let end = span.map(|s| files.position(s.file, s.end));
-        Self {
-            severity: diagnostic.severity.to_string(),
-            code: diagnostic.code.0,
-            message: &diagnostic.message,
-            help: diagnostic.help.as_deref(),
-            file: span.and_then(|s| files.get(s.file)).map(|f| f.name.as_str()),
-            line: start.map(|p| p.line),
-            column: start.map(|p| p.column),
-            end_line: end.map(|p| p.line),
-            end_column: end.map(|p| p.column),
-            resource: diagnostic.resource.as_deref(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod explain;
 mod load;
 mod offline;
 mod out;
+mod resources;
 mod run;
 mod schema;
 mod state;
@@ -66,6 +67,11 @@ fn dispatch(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
         Command::Transform(args) => transform::transform(&args, global),
         Command::Test(args) => test::test(&args, global),
         Command::Explain(args) => explain::explain(&args, global),
+        Command::Get(args) => resources::get(&args, global),
+        Command::Describe(args) => resources::describe(&args, global),
+        Command::Apply(args) => resources::apply(&args, global),
+        Command::Delete(args) => resources::delete(&args, global),
+        Command::Diff(args) => resources::diff(&args, global),
         Command::Tap(args) => tap::tap(&args, global),
         Command::Top(args) => top::top(&args, global),
         Command::Dlq { what } => dlq::dlq(&what, global),

@@ -4,17 +4,15 @@ use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::json;
 use tidegate_broker::{Listener, ListenerTls, Protocol};
-use tidegate_core::{Secret, Severity};
-use tidegate_model::Catalog;
+use tidegate_core::{Files, Secret, Severity};
 use tidegate_model::plan::{DataDestination, DataSources, Plan};
 use tidegate_runtime::Stage;
-use tidegate_server::{Durability, Gateway, LocalBrokerOptions, Options, StartError};
+use tidegate_server::{Durability, Gateway, LocalBrokerOptions, Options, Resources, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{self, Dlq, Form, Global, LocalBroker, RunArgs};
@@ -23,28 +21,28 @@ use crate::load::{self, Loaded};
 use crate::out::{self, print, printable, say};
 use crate::{CAN_NOT, FOUND_WANTING};
 
+/// How often `--watch` looks at the files. They are read, not asked for their times, which networks of files and mounted
+/// volumes get wrong.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// How long the summary waits for flows to be ready before it says how far they are.
 const SUMMARY_WAIT: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(
-        !args.load.paths.is_empty(),
-        "which resources? `tidegate run PATH...`; try `tidegate run examples/quickstart`"
-    );
-    let Loaded { files, catalog, diagnostics } = load::load(&args.load, true)?;
-    let report = Report::new(&files, catalog.resources().len(), &diagnostics);
-    if diagnostics.iter().any(|d| d.severity != Severity::Note) {
-        say(report.human(out::colored(global.color, &std::io::stderr())).trim_end());
-    }
-    if report.has_errors() {
-        return Ok(ExitCode::from(FOUND_WANTING));
-    }
-    let catalog = Arc::new(catalog);
+    let load = load::options(&args.load, true);
+    let resources = if args.load.paths.is_empty() {
+        Resources::Applied(load)
+    } else {
+        let loaded = load::load(&args.load, true)?;
+        if !passes(&loaded, global) {
+            return Ok(ExitCode::from(FOUND_WANTING));
+        }
+        Resources::Files(loaded.files, load)
+    };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(threads(&args)).enable_all().build()?;
     runtime.block_on(async {
         let mut stop = Stop::new()?;
-        let gateway = match Gateway::start(options(&args, global)?, catalog.clone()).await {
+        let gateway = match Gateway::start(options(&args, global)?, resources).await {
             Ok(gateway) => gateway,
             Err(error) => {
                 say(&format!("error: {error}{}", mend(&error)));
@@ -52,16 +50,64 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
             }
         };
         tokio::select! {
-            shown = show(&gateway, &catalog, global, &args) => shown?,
+            shown = show(&gateway, global, &args) => shown?,
             () = stop.asked() => {}
         }
-        stop.asked().await;
+        tokio::select! {
+            () = follow_files(&gateway, &args, global) => {}
+            () = stop.asked() => {}
+        }
         tracing::info!("stopping: what is under way is delivered first");
         tokio::select! {
             () = gateway.shutdown() => Ok(ExitCode::SUCCESS),
             () = stop.asked_again() => Ok(ExitCode::SUCCESS),
         }
     })
+}
+
+/// Says what is wrong with resources, and whether they can run all the same.
+fn passes(loaded: &Loaded, global: &Global) -> bool {
+    let Loaded { files, catalog, diagnostics } = loaded;
+    let report = Report::new(files, catalog.resources().len(), diagnostics);
+    if diagnostics.iter().any(|d| d.severity != Severity::Note) {
+        say(report.human(out::colored(global.color, &std::io::stderr())).trim_end());
+    }
+    !report.has_errors()
+}
+
+/// Runs what the files hold whenever they have changed, if that is wanted. Where the new version has errors the one that
+/// runs goes on.
+async fn follow_files(gateway: &Gateway, args: &RunArgs, global: &Global) {
+    let texts = |files: &Files| -> Vec<_> {
+        files.iter().map(|(_, file)| (file.name.clone(), file.text.clone())).collect()
+    };
+    let read = || load::read(&args.load.paths).map_err(|error| format!("{error:#}"));
+    let mut seen = None;
+    let mut ticks = tokio::time::interval(WATCH_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        if !args.watch {
+            return std::future::pending().await;
+        }
+        ticks.tick().await;
+        let now = read();
+        let now_texts = now.as_ref().map(texts).map_err(Clone::clone);
+        // the first look is at the files as they were a moment ago, when they were loaded
+        let Some(before) = seen.replace(now_texts.clone()) else { continue };
+        if before == now_texts {
+            continue;
+        }
+        let load = load::options(&args.load, true);
+        let loaded = now.and_then(|files| load::load_files(files, &load).map_err(|e| format!("{e:#}")));
+        match loaded {
+            Ok(loaded) if passes(&loaded, global) => {
+                gateway.replace(&loaded.files, load).await;
+                tracing::info!("the files have changed and are applied");
+            }
+            Ok(_) => tracing::warn!("the files have errors; what ran before goes on"),
+            Err(error) => tracing::warn!(error, "the files can't be read; what ran before goes on"),
+        }
+    }
 }
 
 /// Half the processors: a message that another thread takes over costs a third more than one that stays, which pays only
@@ -139,7 +185,7 @@ fn mend(error: &StartError) -> &'static str {
 }
 
 /// Says what was started, and on a terminal when each flow has delivered its first message.
-async fn show(gateway: &Gateway, catalog: &Catalog, global: &Global, args: &RunArgs) -> anyhow::Result<()> {
+async fn show(gateway: &Gateway, global: &Global, args: &RunArgs) -> anyhow::Result<()> {
     if global.output == Form::Json {
         gateway.ready().await;
         let mqtt: Vec<_> = gateway.mqtt_addresses().iter().map(ToString::to_string).collect();
@@ -154,7 +200,7 @@ async fn show(gateway: &Gateway, catalog: &Catalog, global: &Global, args: &RunA
         .collect();
     // a flow that waits for a peer that does not answer must not keep the others from being shown
     let _ = tokio::time::timeout(SUMMARY_WAIT, gateway.ready()).await;
-    print(&summary(gateway, catalog, args))?;
+    print(&summary(gateway, args))?;
     if !std::io::stdout().is_terminal() {
         return Ok(());
     }
@@ -172,7 +218,7 @@ async fn show(gateway: &Gateway, catalog: &Catalog, global: &Global, args: &RunA
     Ok(())
 }
 
-fn summary(gateway: &Gateway, catalog: &Catalog, args: &RunArgs) -> String {
+fn summary(gateway: &Gateway, args: &RunArgs) -> String {
     let mut text = format!("tidegate {}\n\n", env!("CARGO_PKG_VERSION"));
     match &args.broker {
         LocalBroker::Embedded => {
@@ -190,7 +236,7 @@ fn summary(gateway: &Gateway, catalog: &Catalog, args: &RunArgs) -> String {
         }
     }
     let _ = writeln!(text, "  API, metrics  http://{}", gateway.http_address());
-    for simulator in catalog.simulators() {
+    for simulator in gateway.simulators() {
         let _ = writeln!(text, "  simulator     {} publishes to {}", simulator.name, simulator.topic);
     }
     text.push('\n');
@@ -218,6 +264,8 @@ fn summary(gateway: &Gateway, catalog: &Catalog, args: &RunArgs) -> String {
     }
     if let Some([flow, ..]) = rows.first() {
         let _ = write!(text, "\nWatch: tidegate top, tidegate tap {flow}. Stop: Ctrl+C.\n");
+    } else if args.load.paths.is_empty() {
+        text.push_str("No data flows yet. Apply some: tidegate apply -f PATH. Stop: Ctrl+C.\n");
     } else {
         text.push_str("No data flows: the local broker alone. Stop: Ctrl+C.\n");
     }

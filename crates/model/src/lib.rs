@@ -36,5 +36,5 @@ mod yaml;
 
 pub use catalog::{Catalog, Dataflow, DataflowState, Outline, ResourceId};
 pub use content::missing_files;
-pub use load::{LoadOptions, load};
+pub use load::{LoadOptions, documents_as_json, load};
 pub use resource::Kind;

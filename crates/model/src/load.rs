@@ -95,6 +95,13 @@ pub fn load(files: &Files, options: &LoadOptions) -> Parsed<Catalog> {
     parsed
 }
 
+/// The documents of a file, each as JSON, numbers as they are written. What is wrong with them [`load`] says.
+pub fn documents_as_json(name: &str, text: &str) -> Vec<String> {
+    let mut files = Files::default();
+    let id = files.add(name, text);
+    read(id, name, text, &mut Problems::default()).iter().map(json::print).collect()
+}
+
 /// The documents of each file.
 pub(crate) type Documents = [(FileId, Vec<Node>)];
 

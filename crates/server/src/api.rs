@@ -70,14 +70,30 @@ struct Destination {
     data_destination: String,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Health {
+pub(crate) struct Health {
     status: &'static str,
     reason_code: Option<&'static str>,
     message: String,
     last_transition_time: String,
     last_update_time: String,
+}
+
+impl Health {
+    /// The health of a profile: all flows good is Available, some bad Degraded, all bad Unavailable; none without flows.
+    pub(crate) fn aggregate(flows: &[&Self]) -> Option<Self> {
+        let is = |status| move |health: &&&Self| health.status == status;
+        let worst = flows.iter().find(is("Unavailable")).or(flows.iter().find(is("Degraded")));
+        let shown = worst.or(flows.iter().find(is("Unknown"))).or(flows.first())?;
+        let bad = flows.iter().filter(is("Unavailable")).count();
+        let status = match worst {
+            Some(_) if bad == flows.len() => "Unavailable",
+            Some(_) => "Degraded",
+            None => shown.status,
+        };
+        Some(Self { status, ..(**shown).clone() })
+    }
 }
 
 #[derive(Default, Serialize)]
@@ -114,6 +130,10 @@ impl Error {
 }
 
 impl Dataflow {
+    pub(crate) fn health(self) -> Health {
+        self.health
+    }
+
     pub(crate) fn running(report: &FlowReport) -> Self {
         let FlowReport { plan, state, health, ledger, spool } = report;
         Self {

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use tidegate_connect::Credentials;
 use tidegate_core::Secret;
 use tidegate_model::Catalog;
@@ -8,14 +9,15 @@ use tidegate_model::Catalog;
 /// Secrets from the resources, a folder or the environment, in this order; ConfigMaps from the resources. A file is read
 /// when it is asked for, so that a rotated secret is picked up with the next connection.
 pub(crate) struct Vault {
-    pub(crate) catalog: Arc<Catalog>,
+    catalog: RwLock<Arc<Catalog>>,
     /// `DIR/<secret>/<key>`, as Kubernetes mounts secrets.
-    pub(crate) secrets_dir: Option<PathBuf>,
+    secrets_dir: Option<PathBuf>,
 }
 
 impl Credentials for Vault {
     fn secret(&self, namespace: &str, name: &str, key: &str) -> Option<Secret<Vec<u8>>> {
         self.catalog
+            .read()
             .secret(namespace, name, key)
             .cloned()
             .or_else(|| self.read_file(name, key))
@@ -23,12 +25,22 @@ impl Credentials for Vault {
     }
 
     fn config_map(&self, namespace: &str, name: &str) -> Option<Vec<String>> {
-        let values = self.catalog.config_map(namespace, name)?.values();
+        let catalog = self.catalog.read();
+        let values = catalog.config_map(namespace, name)?.values();
         Some(values.map(|v| String::from_utf8_lossy(v).into_owned()).collect())
     }
 }
 
 impl Vault {
+    pub(crate) fn new(catalog: Arc<Catalog>, secrets_dir: Option<PathBuf>) -> Self {
+        Self { catalog: RwLock::new(catalog), secrets_dir }
+    }
+
+    /// From now on, secrets and ConfigMaps are those of another catalog.
+    pub(crate) fn replace(&self, catalog: Arc<Catalog>) {
+        *self.catalog.write() = catalog;
+    }
+
     fn read_file(&self, name: &str, key: &str) -> Option<Secret<Vec<u8>>> {
         // names of resources, so never a way out of the folder
         let is_name = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains(['/', '\\']);
@@ -62,7 +74,7 @@ mod tests {
         std::fs::create_dir(dir.path().join("hq")).unwrap();
         std::fs::write(dir.path().join("hq/client_key.pem"), "key").unwrap();
         std::fs::write(dir.path().join("outside"), "no").unwrap();
-        let vault = Vault { catalog: Arc::default(), secrets_dir: Some(dir.path().join("hq/..")) };
+        let vault = Vault::new(Arc::default(), Some(dir.path().join("hq/..")));
         let secret = |name, key| vault.secret("any", name, key).map(|s| s.expose().clone());
         assert_eq!(secret("hq", "client_key.pem"), Some(b"key".to_vec()));
         assert_eq!(secret("hq", "client_cert.pem"), None);

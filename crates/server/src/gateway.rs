@@ -4,15 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus::Registry;
 use tidegate_broker::{Anonymous, Broker, BrokerConfig, JournalLimits, ListenError, Listener};
 use tidegate_connect::LocalBroker;
+use tidegate_core::Files;
 use tidegate_identity::{AmbientTokens, Surroundings};
 use tidegate_log::{Directory, Log};
 use tidegate_model::endpoint::Settings;
 use tidegate_model::names::HostPort;
 use tidegate_model::plan::Plan;
-use tidegate_model::{Catalog, Dataflow, DataflowState};
+use tidegate_model::simulator::Simulator;
+use tidegate_model::{Catalog, Dataflow, DataflowState, LoadOptions};
 use tidegate_runtime::{FlowReport, Metrics, Supervisor, SupervisorOptions, Tap};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +25,7 @@ use crate::broker_metrics::BrokerMetrics;
 use crate::connectors::{Connections, Spools};
 use crate::credentials::Vault;
 use crate::dead_letters::DeadLetters;
+use crate::resources::{self, Change, ChangeError, Done, Verdict};
 use crate::services::{Datasets, Services};
 use crate::{DataDir, DataDirError, http, simulator};
 
@@ -83,6 +87,15 @@ pub enum LocalBrokerOptions {
         /// Whether with TLS.
         tls: bool,
     },
+}
+
+/// Which resources an instance runs.
+#[derive(Debug)]
+pub enum Resources {
+    /// Those of these files; only [`Gateway::replace`] changes them.
+    Files(Files, LoadOptions),
+    /// Those that were applied, now and earlier.
+    Applied(LoadOptions),
 }
 
 /// A data flow that is known and does not run.
@@ -166,6 +179,9 @@ pub enum StartError {
     /// The log under the local broker's sessions.
     #[error("can't go on with the local broker's sessions: {0}")]
     Log(String),
+    /// The resources that were applied earlier.
+    #[error("can't read the applied resources: {0}")]
+    Resources(std::io::Error),
     /// The `Broker` resource needs something that is not there.
     #[error("{0}")]
     Broker(String),
@@ -196,12 +212,26 @@ pub struct Gateway {
 /// What requests need.
 pub(crate) struct Shared {
     pub(crate) supervisor: Supervisor,
-    pub(crate) idle: Vec<Idle>,
+    pub(crate) idle: Mutex<Vec<Idle>>,
+    pub(crate) resources: Mutex<resources::Resources>,
+    /// One change at a time.
+    changes: tokio::sync::Mutex<()>,
+    vault: Arc<Vault>,
+    simulators: Mutex<Simulators>,
+    /// How many instances each flow has, where this process is one of them.
+    instance_count: Option<u32>,
     pub(crate) stopping: CancellationToken,
     broker: Option<Broker>,
     broker_metrics: BrokerMetrics,
     services: Option<Services>,
     pub(crate) dead_letters: Option<Arc<DeadLetters>>,
+}
+
+/// The simulated assets that run.
+#[derive(Default)]
+struct Simulators {
+    running: Vec<Simulator>,
+    stop: CancellationToken,
 }
 
 impl Gateway {
@@ -210,12 +240,23 @@ impl Gateway {
     ///
     /// # Errors
     /// [`StartError`]: the folder, or a listener. A destination or source that is down is none.
-    pub async fn start(options: Options, catalog: Arc<Catalog>) -> Result<Self, StartError> {
+    pub async fn start(options: Options, given: Resources) -> Result<Self, StartError> {
         let data_dir = DataDir::open(&options.data_dir)?;
+        let (resources, catalog) = match given {
+            Resources::Files(files, load) => {
+                let catalog = tidegate_model::load(&files, &load).value;
+                (resources::Resources::given(&files, load), catalog)
+            }
+            Resources::Applied(load) => {
+                let dir = data_dir.path().join("resources");
+                resources::Resources::applied(dir, load).map_err(StartError::Resources)?
+            }
+        };
+        let catalog = Arc::new(catalog);
         let address = options.http_listen;
         let http = TcpListener::bind(address).await.map_err(|error| StartError::Http { address, error })?;
         let http_address = http.local_addr().map_err(|error| StartError::Http { address, error })?;
-        let credentials = Arc::new(Vault { catalog: catalog.clone(), secrets_dir: options.secrets_dir });
+        let credentials = Arc::new(Vault::new(catalog.clone(), options.secrets_dir));
         let stopping = CancellationToken::new();
         let mut mqtt_addresses = Vec::new();
         let mut services = None;
@@ -240,9 +281,6 @@ impl Gateway {
                         .await
                         .map_err(StartError::Services)?,
                 );
-                for simulator in catalog.simulators() {
-                    tokio::spawn(simulator::run(simulator.clone(), broker.clone(), stopping.clone()));
-                }
                 (Some(broker.clone()), LocalBroker::Embedded(broker))
             }
             LocalBrokerOptions::Remote { address, tls } => (None, LocalBroker::Remote { address, tls }),
@@ -262,7 +300,7 @@ impl Gateway {
         };
         let connections = Connections {
             local_broker,
-            credentials,
+            credentials: credentials.clone(),
             tokens,
             datasets,
             dead_letters: dead_letters.clone(),
@@ -277,16 +315,20 @@ impl Gateway {
                 ..SupervisorOptions::default()
             },
         );
-        let idle: Vec<Idle> = catalog.dataflows().iter().filter_map(Idle::of).collect();
-        let mut plans: Vec<_> =
-            catalog.plans().into_iter().filter(|plan| cannot_run(plan).is_none()).collect();
-        if let Some(InstanceOf { count, .. }) = options.instance {
-            for plan in &mut plans {
-                Arc::make_mut(plan).instance_count = count;
-            }
-        }
-        let shared =
-            Arc::new(Shared { supervisor, idle, stopping, broker, broker_metrics, services, dead_letters });
+        let shared = Arc::new(Shared {
+            supervisor,
+            idle: Mutex::default(),
+            resources: Mutex::new(resources),
+            changes: tokio::sync::Mutex::default(),
+            vault: credentials,
+            simulators: Mutex::default(),
+            instance_count: options.instance.map(|i| i.count),
+            stopping,
+            broker,
+            broker_metrics,
+            services,
+            dead_letters,
+        });
         let service = http::router(shared.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let stopping = shared.stopping.clone();
         let http_server = tokio::spawn(async move {
@@ -295,7 +337,7 @@ impl Gateway {
                 tracing::error!(%error, "the API has stopped");
             }
         });
-        shared.supervisor.apply(&plans).await;
+        shared.reconcile(catalog).await;
         Ok(Self { shared, http_address, mqtt_addresses, http_server, _data_dir: data_dir })
     }
 
@@ -320,8 +362,21 @@ impl Gateway {
     }
 
     /// Every flow that does not.
-    pub fn idle(&self) -> &[Idle] {
-        &self.shared.idle
+    pub fn idle(&self) -> Vec<Idle> {
+        self.shared.idle.lock().clone()
+    }
+
+    /// The simulated assets that run.
+    pub fn simulators(&self) -> Vec<Simulator> {
+        self.shared.simulators.lock().running.clone()
+    }
+
+    /// Runs what these files hold instead of what the earlier ones did. Only what differs is drained and started anew.
+    pub async fn replace(&self, files: &Files, load: LoadOptions) {
+        let catalog = tidegate_model::load(files, &load).value;
+        let _turn = self.shared.changes.lock().await;
+        *self.shared.resources.lock() = resources::Resources::given(files, load);
+        self.shared.reconcile(Arc::new(catalog)).await;
     }
 
     /// Where the messages of a flow can be watched.
@@ -349,6 +404,67 @@ impl Gateway {
 }
 
 impl Shared {
+    /// Works out a change and, unless it is only asked for, makes it. Returns when what had to stop has stopped. It goes
+    /// on to its end when the caller does not wait for it.
+    pub(crate) async fn change(
+        self: &Arc<Self>,
+        dry_run: bool,
+        work: impl FnOnce(&resources::Resources) -> Result<Change, ChangeError> + Send + 'static,
+    ) -> Result<(Vec<Done>, Verdict), ChangeError> {
+        let shared = self.clone();
+        let done = tokio::spawn(async move {
+            let _turn = shared.changes.lock().await;
+            let on_disk = shared.clone();
+            let made = tokio::task::spawn_blocking(move || {
+                let mut resources = on_disk.resources.lock();
+                let mut change = work(&resources)?;
+                let said = (change.actions.clone(), std::mem::take(&mut change.verdict));
+                let catalog = match dry_run {
+                    true => None,
+                    false => Some(resources.commit(change).map_err(ChangeError::Disk)?),
+                };
+                Ok((said, catalog))
+            });
+            let (said, catalog) = made.await.map_err(|e| ChangeError::Disk(std::io::Error::other(e)))??;
+            if let Some(catalog) = catalog {
+                shared.reconcile(Arc::new(catalog)).await;
+            }
+            Ok(said)
+        });
+        done.await.map_err(|e| ChangeError::Disk(std::io::Error::other(e)))?
+    }
+
+    /// Makes what runs equal to what the catalog says.
+    async fn reconcile(&self, catalog: Arc<Catalog>) {
+        if let Some(services) = &self.services
+            && let Err(why) = services.add_schemas(&catalog)
+        {
+            tracing::error!("{why}");
+        }
+        self.simulate(catalog.simulators());
+        *self.idle.lock() = catalog.dataflows().iter().filter_map(Idle::of).collect();
+        let mut plans: Vec<_> =
+            catalog.plans().into_iter().filter(|plan| cannot_run(plan).is_none()).collect();
+        if let Some(count) = self.instance_count {
+            for plan in &mut plans {
+                Arc::make_mut(plan).instance_count = count;
+            }
+        }
+        self.vault.replace(catalog);
+        self.supervisor.apply(&plans).await;
+    }
+
+    /// Runs these simulated assets, if there is a broker for them here.
+    fn simulate(&self, wanted: &[Simulator]) {
+        let mut simulators = self.simulators.lock();
+        let Some(broker) = self.broker.as_ref().filter(|_| simulators.running != wanted) else { return };
+        simulators.stop.cancel();
+        *simulators = Simulators { running: wanted.to_vec(), stop: self.stopping.child_token() };
+        for simulator in wanted {
+            tokio::spawn(simulator::run(simulator.clone(), broker.clone(), simulators.stop.clone()));
+        }
+    }
+
     pub(crate) fn registry(&self) -> &Registry {
         self.supervisor.metrics().registry()
     }
@@ -378,7 +494,7 @@ impl Shared {
             .iter()
             .map(|r| (&r.plan.namespace, r.plan.name.as_str()))
             .map(|(ns, n)| (ns.clone(), n.to_owned()))
-            .chain(self.idle.iter().map(|i| (i.namespace.clone(), i.name.clone())))
+            .chain(self.idle.lock().iter().map(|i| (i.namespace.clone(), i.name.clone())))
             .filter(|(ns, n)| n == name && namespace.is_none_or(|wanted| wanted == ns))
             .map(|(ns, _)| ns)
             .collect();

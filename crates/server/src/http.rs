@@ -23,7 +23,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::api::{Broker, Dataflow, Dataflows, Error, rfc3339};
 use crate::gateway::Shared;
 use crate::message::Message;
-use crate::{http_dead_letters, http_services};
+use crate::{http_dead_letters, http_resources, http_services};
 
 /// How often a tap without messages shows that it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -33,6 +33,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/dataflows", get(dataflows))
         .route("/dataflows/{name}/tap", get(tap))
         .route("/broker", get(broker))
+        .merge(http_resources::router())
         .merge(http_services::router())
         .merge(http_dead_letters::router())
         .layer(middleware::from_fn(local_only));
@@ -81,7 +82,7 @@ pub(crate) fn refuse(status: StatusCode, why: impl Into<String>) -> Refusal {
 
 async fn dataflows(State(shared): State<Arc<Shared>>) -> Json<Dataflows> {
     let mut dataflows: Vec<_> = shared.supervisor.report().iter().map(Dataflow::running).collect();
-    dataflows.extend(shared.idle.iter().map(Dataflow::idle));
+    dataflows.extend(shared.idle.lock().iter().map(Dataflow::idle));
     Json(Dataflows { dataflows })
 }
 

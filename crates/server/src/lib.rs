@@ -1,6 +1,7 @@
 //! One running instance: the local broker, the data flows and the control API, wired together.
 //!
-//! It prints nothing and reads no resource files: it is given a catalog and says through the API how it is.
+//! It prints nothing and reads no files but those of its data directory: it is given texts and says through the API how
+//! it is.
 
 mod api;
 mod broker_config;
@@ -9,14 +10,19 @@ mod connectors;
 mod credentials;
 mod data_dir;
 mod dead_letters;
+pub mod diagnostics;
 mod gateway;
 mod http;
 mod http_dead_letters;
+mod http_resources;
 mod http_services;
 pub mod message;
+mod resources;
 mod services;
 mod simulator;
 
 pub use data_dir::{DataDir, DataDirError};
-pub use gateway::{Durability, Gateway, Idle, InstanceOf, LocalBrokerOptions, Options, StartError};
+pub use gateway::{
+    Durability, Gateway, Idle, InstanceOf, LocalBrokerOptions, Options, Resources, StartError,
+};
 pub use simulator::Thermostat;

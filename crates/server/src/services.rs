@@ -38,21 +38,31 @@ impl Services {
         state_store.serve(broker).await.map_err(|e| format!("the state store: {e}"))?;
         let schema_registry = SchemaRegistry::open(&data_dir.join("schemas"), RegistryLimits::default())
             .map_err(|e| format!("the schema registry: {e}"))?;
+        schema_registry
+            .serve(broker, REGISTRY_NAMESPACE)
+            .await
+            .map_err(|e| format!("the schema registry: {e}"))?;
+        let services = Self { state_store, schema_registry };
+        services.add_schemas(catalog)?;
+        Ok(services)
+    }
+
+    /// Adds the schemas of a catalog.
+    ///
+    /// # Errors
+    /// A sentence that names the schema.
+    pub(crate) fn add_schemas(&self, catalog: &Catalog) -> Result<(), String> {
         for schema in catalog.schemas() {
             let (Some(name), Some(version)) =
                 (SchemaName::parse(&schema.name), SchemaVersion::parse(&schema.version))
             else {
                 return Err(format!("schema {}:{}: not a name and a version", schema.name, schema.version));
             };
-            schema_registry
+            self.schema_registry
                 .put(&name, &version, &schema.content, SchemaDescription::default())
                 .map_err(|e| format!("schema {}:{}: {e}", schema.name, schema.version))?;
         }
-        schema_registry
-            .serve(broker, REGISTRY_NAMESPACE)
-            .await
-            .map_err(|e| format!("the schema registry: {e}"))?;
-        Ok(Self { state_store, schema_registry })
+        Ok(())
     }
 }
 
