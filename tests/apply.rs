@@ -115,7 +115,7 @@ async fn nothing_is_lost_while_resources_change() {
     let version = |n: u32| {
         // one of the three changes each time, and each does so again and again
         let (keep_alive, instances) = (30 + n / 3 % 7, 1 + (n + 1) / 3 % 2);
-        let flow = dataflow("flow", ("local", "in/+"), ("local", &format!("out/{}", (n + 2) / 3)))
+        let flow = dataflow("flow", ("local", "in/+"), ("local", &format!("out/{}", n.div_ceil(3))))
             .replace("profileRef: default", "profileRef: line");
         format!(
             "{flow}{}---\napiVersion: connectivity.iotoperations.azure.com/v1\nkind: DataflowProfile\n\
