@@ -247,10 +247,11 @@ impl<M: Outgoing> Link<M> {
         Ok(self.delivered(message, ReasonCode::Success, now))
     }
 
-    pub(crate) fn pubrel_arrived(&mut self, ack: &Ack) -> Result<(), Violation> {
+    /// Whether it is for a message that was received.
+    pub(crate) fn pubrel_arrived(&mut self, ack: &Ack) -> Result<bool, Violation> {
         let reason = self.session.inbound.pubrel(ack.packet_id)?;
         self.writer.ack(PacketType::PubComp, ack.packet_id, reason);
-        Ok(())
+        Ok(reason == ReasonCode::Success)
     }
 
     fn delivered(&mut self, message: Option<M>, reason: ReasonCode, now: Instant) -> Option<Delivered<M>> {

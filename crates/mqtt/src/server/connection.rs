@@ -127,12 +127,12 @@ impl<M: Outgoing> Connection<M> {
             Packet::PubAck(ack) => link.puback_arrived(&ack, now)?.map(Event::Delivered),
             Packet::PubRec(ack) => match link.pubrec_arrived(&ack, now)? {
                 Some(delivered) => Some(Event::Delivered(delivered)),
-                None => Some(Event::Taken(ack.packet_id)),
+                None => link.session.outbound.get(ack.packet_id).map(|_| Event::Taken(ack.packet_id)),
             },
             Packet::PubComp(ack) => link.pubcomp_arrived(&ack, now)?.map(Event::Delivered),
             Packet::PubRel(ack) => {
-                link.pubrel_arrived(&ack)?;
-                Some(Event::Released(ack.packet_id))
+                let known = link.pubrel_arrived(&ack)?;
+                known.then_some(Event::Released(ack.packet_id))
             }
             Packet::Subscribe(subscribe) => {
                 check_subscribe(&subscribe, &self.limits)?;

@@ -334,7 +334,7 @@ fn a_message_of_each_qos_arrives_and_is_answered() {
             let mut events = pair.client_hears();
             if qos == QoS::ExactlyOnce {
                 assert_eq!(events, []);
-                assert_eq!(pair.server_hears(), []);
+                assert_eq!(pair.server_hears(), [server::Event::Released(publish.packet_id.unwrap())]);
                 events = pair.client_hears();
             }
             let [client::Event::Delivered(delivered)] = &events[..] else { panic!("not delivered") };
@@ -465,6 +465,7 @@ fn a_resumed_session_sends_again_what_was_not_answered() {
         while let Some(event) = pair.server.receive(&mut bytes, pair.now).unwrap() {
             events.push(event);
         }
+        assert!(matches!(events.remove(0), server::Event::Released(_)));
         assert_eq!(events.len(), 1, "of QoS 2 only repeats came");
         let Some(server::Event::Publish(publish, Some(fresh))) = events.pop() else { panic!() };
         assert_eq!(publish.payload, "1");
