@@ -269,6 +269,10 @@ pub(crate) struct CheckArgs {
     /// References that the given files can't resolve are errors, as they are to `run`
     #[arg(long)]
     pub(crate) strict: bool,
+    /// What the messages of a data flow look like: a payload, or one on each line of a file that ends in .jsonl. What
+    /// the flow makes of them is held against the schema of its destination. May be given several times
+    #[arg(long, value_name = "FLOW=FILE", value_parser = offline::parse_sample)]
+    pub(crate) sample: Vec<(String, PathBuf)>,
 }
 
 #[derive(Args, Debug)]

@@ -40,6 +40,7 @@ pub(crate) fn options(args: &LoadArgs, strict: bool) -> LoadOptions {
         name: args.name.clone(),
         profile: args.profile.clone(),
         filter_semantics: args.filter_semantics.into(),
+        ..LoadOptions::default()
     }
 }
 
@@ -162,6 +163,15 @@ pub(crate) fn read_text(from: impl Read) -> anyhow::Result<String> {
         let line = e.as_bytes()[..e.utf8_error().valid_up_to()].split(|b| *b == b'\n').count();
         anyhow::anyhow!("it is no UTF-8 text, first in line {line}")
     })
+}
+
+/// The sample payloads in a file, and the lines they begin in: one on each line of a file that ends in `.jsonl`, else
+/// the whole text.
+pub(crate) fn payloads<'t>(file: &Path, text: &'t str) -> impl Iterator<Item = (usize, &'t str)> {
+    let one_a_line = file.extension().is_some_and(|e| e == "jsonl");
+    let whole = (!one_a_line).then_some((1, text));
+    let lines = one_a_line.then(|| (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()));
+    whole.into_iter().chain(lines.into_iter().flatten())
 }
 
 #[cfg(test)]

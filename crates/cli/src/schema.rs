@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde::Deserialize;
 use tidegate_model::schema::SchemaFormat;
 use tidegate_services::schema_registry::{GenerateOptions, Generated, Json, generate};
@@ -100,14 +100,9 @@ fn samples(files: &[PathBuf]) -> anyhow::Result<Vec<Json>> {
     let mut samples = Vec::new();
     for file in files {
         let text = read(file)?;
-        let lines = file.extension().is_some_and(|e| e == "jsonl");
-        let texts: Vec<_> = if lines { text.lines().enumerate().collect() } else { vec![(0, text.as_str())] };
-        for (number, sample) in texts.into_iter().filter(|(_, text)| !lines || !text.trim().is_empty()) {
-            match sample.parse() {
-                Ok(json) => samples.push(json),
-                Err(error) if lines => bail!("{}:{}: not JSON: {error}", file.display(), number + 1),
-                Err(error) => bail!("{}: not JSON: {error}", file.display()),
-            }
+        for (line, payload) in load::payloads(file, &text) {
+            let sample = payload.parse();
+            samples.push(sample.with_context(|| format!("{}:{line}: not JSON", file.display()))?);
         }
     }
     Ok(samples)

@@ -102,7 +102,7 @@ fn only_values(keywords: &Object<'_>) -> Option<Option<Shape>> {
     if !keywords.keys().all(|k| known(k)) || !values.iter().all(scalar) {
         return Some(None);
     }
-    Some(values.into_iter().map(Shape::of).reduce(Shape::or))
+    Some(Shape::of_samples(values))
 }
 
 fn members(keywords: &Object<'_>) -> Option<Members> {

@@ -58,8 +58,15 @@ pub enum Missing {
 }
 
 impl Shape {
-    /// The shape of one sample. Other messages may have further fields.
-    pub fn of(sample: &Json<'_>) -> Self {
+    /// The shape of values such as these samples. Other values may have further members.
+    pub fn of_samples<'j>(samples: impl IntoIterator<Item = &'j Json<'j>>) -> Option<Self> {
+        let mut shape = samples.into_iter().map(Shape::of).reduce(Shape::or)?;
+        shape.open();
+        Some(shape)
+    }
+
+    /// The shape of one sample, as if no value had other members.
+    fn of(sample: &Json<'_>) -> Self {
         let mut kinds = Kinds::default();
         match sample {
             Json::Null => kinds.scalars = Types::EMPTY,
@@ -73,13 +80,25 @@ impl Shape {
             Json::Object(members) => {
                 let field = |value| Field { shape: Shape::of(value), missing: Missing::Never };
                 let fields = members.iter().map(|(name, value)| (name.to_string(), field(value))).collect();
-                kinds.members = Some(Members { fields, open: true });
+                kinds.members = Some(Members { fields, open: false });
             }
         }
         if kinds.items.is_none() && kinds.members.is_none() {
             kinds.certain = Some(vec![sample.clone().into_owned()]);
         }
         Shape::Known(kinds)
+    }
+
+    /// Allows objects further members.
+    fn open(&mut self) {
+        let Shape::Known(Kinds { items, members, .. }) = self else { return };
+        if let Some(items) = items {
+            items.open();
+        }
+        if let Some(members) = members {
+            members.open = true;
+            members.fields.values_mut().for_each(|field| field.shape.open());
+        }
     }
 
     /// What is of the one shape or the other.

@@ -73,7 +73,7 @@ pub(crate) fn link(world: World, options: &LoadOptions, mut problems: Problems) 
                 }
             }
             let namespace = &flow.namespace.clone();
-            let linker = Linker { catalog: &catalog, strict: options.strict, namespace, problems };
+            let linker = Linker { catalog: &catalog, options, namespace, problems };
             dataflows.extend(linker.flow(flow));
         });
     }
@@ -111,7 +111,7 @@ impl<T> Found<T> {
 
 struct Linker<'a> {
     catalog: &'a Catalog,
-    strict: bool,
+    options: &'a LoadOptions,
     namespace: &'a str,
     problems: &'a mut Problems,
 }
@@ -142,14 +142,16 @@ impl Linker<'_> {
         }
         let source_ref = source.as_ref().and_then(|s| s.schema.as_ref());
         let source_schema = self.schema(source_ref, Some(SchemaFormat::JsonSchema));
-        let source_schema = source_ref
-            .zip(source_schema.as_deref())
-            .map(|(reference, schema)| proof::Source { reference, schema });
+        let sample = name.as_ref().and_then(|name| self.options.samples.get(name.as_str()));
+        let comes_in = match sample {
+            Some(shape) => Some(proof::Source::sampled(shape)),
+            None => source_ref.zip(source_schema).and_then(|(at, schema)| proof::Source::of(at, &schema)),
+        };
         let data_sources = (source.as_ref().zip(from.as_ref()))
             .and_then(|(draft, from)| self.data_sources(draft, from, profile.as_ref()));
         let data_destination =
             (destination.as_ref().zip(to.as_ref())).and_then(|(draft, to)| self.data_destination(draft, to));
-        self.output(transform.as_ref(), to.as_ref(), source_schema);
+        self.output(transform.as_ref(), to.as_ref(), comes_in.as_ref());
         let clean = valid && self.problems.errors() == before;
         let transform_that_does = transform.and_then(|t| t.transform).filter(Transform::does_something);
         let outline = || {
@@ -242,7 +244,7 @@ impl Linker<'_> {
 
     /// A complaint about a reference: an error if all references must resolve.
     fn unresolved(&mut self, code: Code, at: Span, message: String, help: impl Into<String>) {
-        let severity = if self.strict { Severity::Error } else { Severity::Warning };
+        let severity = if self.options.strict { Severity::Error } else { Severity::Warning };
         self.problems.push(Diagnostic::new(code, severity, message).at(at).help(help));
     }
 
@@ -399,7 +401,7 @@ impl Linker<'_> {
         &mut self,
         draft: Option<&TransformDraft>,
         to: Option<&Found<Endpoint>>,
-        source: Option<proof::Source<'_>>,
+        source: Option<&proof::Source>,
     ) {
         let format = draft.map_or(SerializationFormat::Json, |d| d.format.value);
         if let Some(draft) = draft {

@@ -1,9 +1,10 @@
 //! From files to a [`Catalog`]: reads every form, parses every resource, and has them checked together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tidegate_core::{FileId, Files, Parsed, Span};
+use tidegate_expr::Shape;
 
 use crate::broker::{self, BrokerFields};
 use crate::catalog::{Catalog, Declared, ResourceId};
@@ -45,6 +46,8 @@ pub struct LoadOptions {
     pub profile: Option<String>,
     /// What a true filter means, unless the data flow's annotation `tidegate.dev/filter-semantics` says otherwise.
     pub filter_semantics: FilterSemantics,
+    /// What the messages of a data flow look like, by its name. Counts more than the schema of its source.
+    pub samples: BTreeMap<String, Shape>,
 }
 
 impl Default for LoadOptions {
@@ -56,6 +59,7 @@ impl Default for LoadOptions {
             name: None,
             profile: None,
             filter_semantics: FilterSemantics::DropWhenTrue,
+            samples: BTreeMap::new(),
         }
     }
 }

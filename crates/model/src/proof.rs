@@ -1,5 +1,5 @@
-//! What rules make of messages that fit the schema of the source, held against the columns they go to. Nothing is
-//! said without a message that shows it: one that fits, and was run through the rules.
+//! What rules make of messages that fit the schema of the source, or samples, held against the columns they go to.
+//! Nothing is said without a message that shows it: one that fits, and was run through the rules.
 
 use tidegate_core::{Code, Diagnostic, Span};
 use tidegate_expr::{Json, Missing, Shape, Witness, Witnesses, Write, parse_json};
@@ -15,30 +15,37 @@ use crate::transform::TransformDraft;
 /// How many fields without a column are named.
 const NAMED_MAX: usize = 3;
 
-/// The schema of what comes in.
-#[derive(Clone, Copy)]
-pub(crate) struct Source<'a> {
-    pub(crate) reference: &'a Text,
-    pub(crate) schema: &'a Schema,
+/// What comes in.
+pub(crate) struct Source {
+    shape: Shape,
+    /// Where the resource refers to the schema that says so; none for samples.
+    schema_at: Option<Span>,
+}
+
+impl Source {
+    /// None if the schema says nothing.
+    pub(crate) fn of(reference: &Text, schema: &Schema) -> Option<Self> {
+        let shape = Shape::of_json_schema(&parse_json(schema.content.as_bytes()).ok()?);
+        (!shape.is_unknown()).then(|| Self { shape, schema_at: Some(reference.span()) })
+    }
+
+    pub(crate) fn sampled(shape: &Shape) -> Self {
+        Self { shape: shape.clone(), schema_at: None }
+    }
 }
 
 /// Warns of columns that may get no value, or one they can't take, and of fields that may come out and have no column.
-pub(crate) fn check(draft: &TransformDraft, schema: &Schema, source: Source<'_>, problems: &mut Problems) {
+pub(crate) fn check(draft: &TransformDraft, schema: &Schema, source: &Source, problems: &mut Problems) {
     let SchemaDocument::Delta(fields) = &schema.document else { return };
     let Some(transform) = draft.transform.as_ref().filter(|_| !draft.outputs.is_empty()) else { return };
-    let Ok(document) = parse_json(source.schema.content.as_bytes()) else { return };
-    let shape = Shape::of_json_schema(&document);
-    if shape.is_unknown() {
-        return;
-    }
-    let inferred = transform.rules.infer(&shape);
+    let inferred = transform.rules.infer(&source.shape);
     let proof = Proof {
         draft,
         source,
         fields,
         payload: inferred.payload,
         writes: inferred.writes,
-        witnesses: Witnesses::of(&transform.rules, &shape),
+        witnesses: Witnesses::of(&transform.rules, &source.shape),
     };
     proof.without_column(problems);
     for leaf in columns::leaves(fields) {
@@ -49,7 +56,7 @@ pub(crate) fn check(draft: &TransformDraft, schema: &Schema, source: Source<'_>,
 
 struct Proof<'a> {
     draft: &'a TransformDraft,
-    source: Source<'a>,
+    source: &'a Source,
     fields: &'a [DeltaField],
     payload: Shape,
     writes: Vec<Write>,
@@ -115,8 +122,16 @@ impl Proof<'_> {
         let Some(witness) = self.witnesses.find(empty) else { return };
         let gets = if witness.field(&leaf.path).is_none() { "may get no value" } else { "may get null" };
         let message = format!("column `{}` must not be null, and {gets}", leaf.path.join("."));
-        let mend = "the product drops it together with its batch; make the column nullable, compute a value such as \
-                    `if($1 == (), 0, $1)`, or require the field in the schema of the source";
+        let mend = match self.source.schema_at {
+            Some(_) => {
+                "the product drops it together with its batch; make the column nullable, compute a value such as \
+                 `if($1 == (), 0, $1)`, or require the field in the schema of the source"
+            }
+            None => {
+                "the product drops it together with its batch; make the column nullable, or compute a value such \
+                 as `if($1 == (), 0, $1)`"
+            }
+        };
         problems.push(self.warning(codes::COLUMN_LEFT_EMPTY, at, message, witness, mend));
     }
 
@@ -159,9 +174,11 @@ impl Proof<'_> {
     fn warning(&self, code: Code, at: Span, message: String, witness: &Witness, mend: &str) -> Diagnostic {
         let Witness { message: incoming, payload } = witness;
         let becomes = if incoming == payload { String::new() } else { format!(", which becomes {payload}") };
-        warning(code, at, message)
-            .label(self.source.reference.span(), "what comes in")
-            .help(format!("for example {incoming}{becomes}: {mend}"))
+        let problem = warning(code, at, message).help(format!("for example {incoming}{becomes}: {mend}"));
+        match self.source.schema_at {
+            Some(schema_at) => problem.label(schema_at, "what comes in"),
+            None => problem,
+        }
     }
 }
 

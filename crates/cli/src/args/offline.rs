@@ -104,10 +104,16 @@ pub(crate) enum Nullable {
 }
 
 fn parse_dataset(text: &str) -> Result<(String, PathBuf), &'static str> {
-    match text.split_once('=') {
-        Some((key, file)) if !key.is_empty() && !file.is_empty() => Ok((key.into(), file.into())),
-        _ => Err("write KEY=FILE, such as assets.line7=assets.jsonl"),
-    }
+    parse_file_of(text).ok_or("write KEY=FILE, such as assets.line7=assets.jsonl")
+}
+
+pub(super) fn parse_sample(text: &str) -> Result<(String, PathBuf), &'static str> {
+    parse_file_of(text).ok_or("write FLOW=FILE, such as press-clean=messages.jsonl")
+}
+
+fn parse_file_of(text: &str) -> Option<(String, PathBuf)> {
+    let (of, file) = text.split_once('=').filter(|(of, file)| !of.is_empty() && !file.is_empty())?;
+    Some((of.into(), file.into()))
 }
 
 fn parse_schema(text: &str) -> Result<SchemaFile, &'static str> {

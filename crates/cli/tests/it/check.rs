@@ -155,3 +155,71 @@ fn a_code_that_is_none_is_no_riddle() {
         ("error: there is no code TG9999; `tidegate explain` lists them all\n", Some(2))
     );
 }
+
+#[test]
+fn samples_of_messages_show_what_their_columns_make_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let flow = "\
+apiVersion: connectivity.iotoperations.azure.com/v1
+kind: Dataflow
+metadata: { name: press-rows, namespace: azure-iot-operations }
+spec:
+  profileRef: default
+  operations:
+    - operationType: Source
+      sourceSettings: { endpointRef: default, dataSources: [plant/press] }
+    - operationType: BuiltInTransformation
+      builtInTransformationSettings:
+        serializationFormat: Parquet
+        schemaRef: aio-sr://press-row:1
+        map: [{ inputs: ['*'], output: '*' }]
+    - operationType: Destination
+      destinationSettings: { endpointRef: disk, dataDestination: press }
+---
+apiVersion: connectivity.iotoperations.azure.com/v1
+kind: DataflowEndpoint
+metadata: { name: disk, namespace: azure-iot-operations }
+spec: { endpointType: LocalStorage, localStorageSettings: { persistentVolumeClaimRef: rows } }
+---
+apiVersion: tidegate.dev/v1
+kind: Schema
+metadata: { name: press-row }
+spec:
+  version: 1
+  format: Delta/1.0
+  content:
+    $schema: Delta/1.0
+    type: object
+    properties:
+      type: struct
+      fields:
+        - { name: machine, type: string, nullable: false }
+        - { name: force, type: integer, nullable: false }
+";
+    std::fs::write(path("flow.yaml"), flow).unwrap();
+    let good = r#"{"machine":"p7","force":7}"#;
+    let others = [r#"{"machine":"p8","force":7.5,"oil":{"temp":20}}"#, r#"{"machine":"p9"}"#];
+    std::fs::write(path("message.json"), good).unwrap();
+    std::fs::write(path("messages.jsonl"), format!("{good}\n{}\n", others.join("\n"))).unwrap();
+    let check = |sample: &str| run(&["check", &path("flow.yaml"), "--sample", sample]);
+
+    let good = check(&format!("press-rows={}", path("message.json")));
+    assert_eq!(good.stdout, "1 file, 3 resources: no problems\n", "{}", good.stderr);
+    let said = check(&format!("press-rows={}", path("messages.jsonl")));
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    for expected in [
+        "`*` also writes `oil.temp`, which is no column",
+        r#"for example {"machine":"p7","oil":{"temp":20}}: "#,
+        "column `force` must not be null, and may get no value",
+        "column `force` is `integer`, and 7.5 loses its fraction",
+        "1 file, 3 resources: 3 warnings",
+    ] {
+        assert!(said.stdout.contains(expected), "no {expected} in\n{}", said.stdout);
+    }
+    let unknown = check(&format!("press={}", path("message.json")));
+    assert_eq!(
+        (unknown.stderr.as_str(), unknown.code),
+        ("error: --sample press: the files hold no such data flow\n", Some(2))
+    );
+}
