@@ -71,7 +71,7 @@ async fn an_answer_of_the_cluster_decides_what_becomes_of_the_records() {
     let Err(WriteError::Fatal(trouble)) = soon(sink.write(&records(1..2))).await else {
         panic!("only a change helps")
     };
-    assert_eq!(trouble.reason, "DataflowKafkaTargetConnectionFailed");
+    assert_eq!(trouble.reason, "DataflowKafkaTargetSendFailed");
     assert!(trouble.message.contains("give this client the right"), "{trouble}");
 
     // and it goes on where it was
