@@ -409,10 +409,12 @@ impl Core {
         if let Some(will) = session.will.take() {
             self.publish_will(will, now);
         }
-        if let (Some(journal), Some(number)) = (&mut self.journal, session.number) {
+        let number = session.number;
+        self.bequeath_shared(session, now);
+        // last: should the power go in between, what the heirs get is still the session's
+        if let (Some(journal), Some(number)) = (&mut self.journal, number) {
             journal.ended(number);
         }
-        self.bequeath_shared(session, now);
     }
 
     fn set_timer(&mut self, id: SessionId, will_at: Option<Instant>, expires_at: Option<Instant>) {

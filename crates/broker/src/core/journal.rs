@@ -30,11 +30,11 @@ pub(crate) use record::CopyId;
 use record::{Copy, RETAINED, Record, SessionRecord, put_message};
 pub(crate) use recover::read;
 
-/// About how many bytes of the log are let go together.
-const BLOCK_BYTES: u64 = 1 << 20;
+/// About how many bytes of the log are let go together. Few in tests, so that it happens in all of them.
+const BLOCK_BYTES: u64 = if cfg!(test) { 1 << 10 } else { 1 << 20 };
 
 /// What is written again at once, at least; twice as much as was appended since, if that is more.
-const CLEAN_BYTES: u64 = 64 << 10;
+const CLEAN_BYTES: u64 = if cfg!(test) { 128 } else { 64 << 10 };
 
 /// After so many bytes the disk is asked again how much it has left.
 const LOOK_BYTES: u64 = 1 << 20;
@@ -100,8 +100,6 @@ pub(crate) struct Journal {
     trimmed: Position,
     /// Where it is to begin once so many records are on disk.
     trim: Option<(u64, Position)>,
-    /// How many records must be on disk for everything that was written again to be.
-    moved: u64,
     /// Bytes of everything that is alive.
     live_bytes: u64,
     last_message: u64,
@@ -154,7 +152,6 @@ impl Journal {
             end_byte: end.byte,
             trimmed: start,
             trim: None,
-            moved: 0,
             live_bytes: 0,
             last_message: 0,
             last_session: 0,
@@ -378,8 +375,12 @@ impl Journal {
 
     fn keep_session(&mut self, number: u64, id: SessionId, block: u64) {
         let bytes = self.buffer.len() as u64 + RECORD_BYTES;
-        if let Some(old) = self.sessions.insert(number, Kept { id, block, bytes }) {
-            self.unpin(old.block, old.bytes);
+        let old = self.sessions.get(&number).map(|old| (old.block, old.bytes));
+        // the old record counts until the log has the new one
+        let block = old.filter(|_| !self.backlog.is_empty()).map_or(block, |(block, _)| block);
+        self.sessions.insert(number, Kept { id, block, bytes });
+        if let Some((block, bytes)) = old {
+            self.unpin(block, bytes);
         }
         self.pin(block, bytes, Item::Session(number));
     }
@@ -493,7 +494,8 @@ impl Journal {
         }
         let start = self.blocks[0].start;
         if self.trim.is_none() && start > self.trimmed {
-            self.trim = Some((self.moved.max(start.number), start));
+            // what is dead is so by newer records: they may take its place, and have to be on disk first
+            self.trim = Some((self.records - self.backlog.len() as u64, start));
         }
         if let Some((records, to)) = self.trim
             && self.log.durable_end().number >= records
@@ -567,7 +569,6 @@ impl Journal {
         (stored.block, stored.bytes) = (to, bytes);
         self.unpin(block, old_bytes);
         self.pin(to, bytes, Item::Message(number));
-        self.moved = self.records;
         Ok(bytes)
     }
 
@@ -583,7 +584,6 @@ impl Journal {
         Record::Session(record).put(&mut self.buffer);
         let block = self.try_append()?;
         self.keep_session(number, id, block);
-        self.moved = self.records;
         Ok(self.buffer.len() as u64)
     }
 }

@@ -1,6 +1,7 @@
 //! The rules, with explicit time and no I/O. One file a theme.
 
 mod conservation;
+mod crashes;
 mod full_queues;
 mod routing;
 mod sessions;
