@@ -3,6 +3,7 @@
 mod conservation;
 mod crashes;
 mod full_queues;
+mod records;
 mod routing;
 mod sessions;
 mod shared;
