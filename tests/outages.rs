@@ -11,12 +11,7 @@ const MESSAGES: u64 = 50_000;
 const WINDOW: usize = 100;
 
 pub(crate) fn persistent() -> MosquittoOptions {
-    // no limit on queued messages, or mosquitto itself would drop some with a success PUBACK
-    MosquittoOptions {
-        persistence: true,
-        general: "max_queued_messages 0".into(),
-        ..MosquittoOptions::default()
-    }
+    MosquittoOptions { persistence: true, ..MosquittoOptions::default() }
 }
 
 fn remote(mosquitto: &Mosquitto) -> String {

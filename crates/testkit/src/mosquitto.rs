@@ -94,6 +94,8 @@ async fn spawn(options: &MosquittoOptions, dir: &Path, port: u16) -> Result<Chil
     }
     // Started as root, mosquitto would change to a user that may not write here; else this has no effect.
     config.push_str("user root\n");
+    // By default it drops what a slow subscriber has not taken beyond 1000 messages, and tells the publisher it has it.
+    config.push_str("max_queued_messages 0\n");
     let _ = writeln!(config, "{}", path(&options.general));
     // It does not start with nothing but a WebSocket listener.
     let _ = writeln!(config, "listener 0 {}/socket", dir.display());

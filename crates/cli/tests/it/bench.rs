@@ -22,7 +22,7 @@ async fn report(port: u16, args: &[&str]) -> (Value, Option<i32>) {
 #[tokio::test]
 async fn every_pattern_and_qos_arrives_whole() {
     let broker = Mosquitto::start(MosquittoOptions {
-        general: "max_queued_messages 0\nmax_inflight_messages 0\n".into(),
+        general: "max_inflight_messages 0\n".into(),
         ..MosquittoOptions::default()
     })
     .await;
