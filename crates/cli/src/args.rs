@@ -156,6 +156,12 @@ pub(crate) struct LoadArgs {
     /// What a filter expression that is true does to the message
     #[arg(long, value_name = "POLARITY", default_value = "drop-when-true")]
     pub(crate) filter_semantics: FilterSemantics,
+    /// A value for a parameter of Bicep files and ARM templates; may be given several times
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parse_param)]
+    pub(crate) params: Vec<(String, String)>,
+    /// A file with such values: .bicepparam, or JSON as `az deployment` takes it; --param counts more
+    #[arg(long = "param-file", value_name = "FILE")]
+    pub(crate) param_files: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -501,6 +507,11 @@ fn parse_time(text: &str) -> Result<Duration, String> {
         Ok(_) => Err("that is more than a year".into()),
         Err(error) => Err(format!("{error}; write a number and a unit, such as 500ms, 10s or 2m")),
     }
+}
+
+fn parse_param(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.trim().to_owned(), value.to_owned()))
 }
 
 fn parse_kind(text: &str) -> Result<Kind, String> {

@@ -12,7 +12,9 @@ use tidegate_model::{Catalog, LoadOptions};
 use crate::args::LoadArgs;
 
 /// What a folder is searched for; a file that is named itself may be called anything.
-const EXTENSIONS: [&str; 5] = ["yaml", "yml", "json", "jsonc", "bicep"];
+const EXTENSIONS: [&str; 6] = ["yaml", "yml", "json", "jsonc", "bicep", "bicepparam"];
+/// What says how Bicep is compiled; it holds no resources.
+const BICEP_CONFIG: &str = "bicepconfig.json";
 /// Bytes of one file.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
@@ -28,11 +30,34 @@ pub(crate) struct Loaded {
 /// # Errors
 /// A sentence about the first file that can't be read, or is no text. Whatever is wrong in a text is a diagnostic.
 pub(crate) fn load(args: &LoadArgs, strict: bool) -> anyhow::Result<Loaded> {
-    load_files(read(&args.paths)?, &options(args, strict))
+    let (files, options) = given(args, strict)?;
+    load_files(files, &options)
+}
+
+/// The files that `args` name, and how they are to be loaded.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn given(args: &LoadArgs, strict: bool) -> anyhow::Result<(Files, LoadOptions)> {
+    let mut files = read(&args.paths)?;
+    let mut options = options(args, strict);
+    for path in &args.param_files {
+        let name = path.display().to_string();
+        let given = files.iter().find(|(_, f)| f.name == name).map(|(id, _)| id);
+        let id = match given {
+            Some(id) => id,
+            None => {
+                let text = open(path).with_context(|| format!("can't read {name}"))?;
+                files.add(name, text)
+            }
+        };
+        options.parameter_files.push(id);
+    }
+    Ok((files, options))
 }
 
 /// How `args` want resources to be loaded.
-pub(crate) fn options(args: &LoadArgs, strict: bool) -> LoadOptions {
+fn options(args: &LoadArgs, strict: bool) -> LoadOptions {
     LoadOptions {
         strict,
         namespace: args.namespace.clone(),
@@ -40,6 +65,9 @@ pub(crate) fn options(args: &LoadArgs, strict: bool) -> LoadOptions {
         name: args.name.clone(),
         profile: args.profile.clone(),
         filter_semantics: args.filter_semantics.into(),
+        parameters: args.params.clone(),
+        parameter_files: vec![],
+        environment: |name| std::env::var(name).ok(),
         ..LoadOptions::default()
     }
 }
@@ -48,15 +76,28 @@ pub(crate) fn options(args: &LoadArgs, strict: bool) -> LoadOptions {
 ///
 /// # Errors
 /// As [`load`].
-pub(crate) fn load_files(mut files: Files, options: &LoadOptions) -> anyhow::Result<Loaded> {
-    for name in tidegate_model::missing_files(&files, options) {
-        // one that can't be read is missing to the model too, which knows who wants it
-        if let Ok(text) = open(Path::new(&name)) {
-            files.add(name, text);
-        }
-    }
+pub(crate) fn load_files(files: Files, options: &LoadOptions) -> anyhow::Result<Loaded> {
+    let files = complete(files, options);
     let Parsed { value: catalog, diagnostics } = tidegate_model::load(&files, options);
     Ok(Loaded { files, catalog, diagnostics })
+}
+
+/// Adds the files that files name, and those that these name.
+fn complete(mut files: Files, options: &LoadOptions) -> Files {
+    let mut tried = HashSet::new();
+    loop {
+        let missing = tidegate_model::missing_files(&files, options);
+        let missing: Vec<String> = missing.into_iter().filter(|name| tried.insert(name.clone())).collect();
+        if missing.is_empty() {
+            return files;
+        }
+        for name in missing {
+            // one that can't be read is missing to the model too, which knows who wants it
+            if let Ok(text) = open(Path::new(&name)) {
+                files.add(name, text);
+            }
+        }
+    }
 }
 
 /// Reads files, folders and, for `-`, standard input. A folder gives its files in the order of their names, those of
@@ -127,7 +168,10 @@ fn is_hidden(path: &Path) -> bool {
 /// By its name; the test cases beside resources are none.
 fn is_resource_file(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str());
-    extension.is_some_and(|e| EXTENSIONS.contains(&e)) && !is_hidden(path) && !is_test(path)
+    extension.is_some_and(|e| EXTENSIONS.contains(&e))
+        && !is_hidden(path)
+        && !is_test(path)
+        && path.file_name().is_none_or(|name| name != BICEP_CONFIG)
 }
 
 /// Whether a file holds test cases, by its name.
@@ -205,11 +249,13 @@ mod tests {
             ".hidden.yaml",
             "schemas/press/1.json",
             "main.bicep",
+            "main.bicepparam",
+            "bicepconfig.json",
         ]);
         let files = read(&[dir.path().into()]).unwrap();
         assert_eq!(
             names(&files, dir.path()),
-            ["a/z.json", "b.yaml", "c.yml", "main.bicep", "schemas/press/1.json"]
+            ["a/z.json", "b.yaml", "c.yml", "main.bicep", "main.bicepparam", "schemas/press/1.json"]
         );
         assert_eq!(&*files.iter().next().unwrap().1.text, "# a/z.json\n");
     }

@@ -23,11 +23,11 @@ use crate::{CAN_NOT, FOUND_WANTING};
 const LINE_BYTES_MAX: u64 = 512 << 20;
 
 pub(crate) fn transform(args: &TransformArgs, global: &Global) -> anyhow::Result<ExitCode> {
-    let mut files = load::read(&args.load.paths)?;
+    let (mut files, options) = load::given(&args.load, false)?;
     for schema in &args.schema {
         add_schema(schema, &mut files).with_context(|| format!("can't read {}", schema.file.display()))?;
     }
-    let Loaded { files, catalog, diagnostics } = load::load_files(files, &load::options(&args.load, false))?;
+    let Loaded { files, catalog, diagnostics } = load::load_files(files, &options)?;
     let report = Report::new(&files, catalog.resources().len(), &diagnostics);
     if report.has_errors() {
         match global.output {

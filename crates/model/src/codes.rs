@@ -42,7 +42,7 @@ codes! {
     DUPLICATE_KEY "TG0004" "key written twice";
     TOO_MUCH "TG0005" "too deep or too long";
     YAML_TAG "TG0006" "YAML tag ignored";
-    NOT_READ_YET "TG0007" "form not read yet";
+    NOT_READ_YET "TG0007" "not read yet";
     NO_RESOURCE "TG0008" "no resource in the file";
 
     /// Resources
@@ -128,4 +128,14 @@ codes! {
     /// Test cases
     BAD_CASE "TG0601" "impossible test case";
     CASE_REFERENCE "TG0602" "test of something that is not there";
+
+    /// Templates
+    BICEP_SYNTAX "TG0701" "invalid Bicep";
+    EXPRESSION_SYNTAX "TG0702" "invalid ARM expression";
+    UNKNOWN_SYMBOL "TG0703" "name that nothing has";
+    PARAMETER_MISSING "TG0704" "parameter without a value";
+    PARAMETER_VALUE "TG0705" "value the parameter doesn't take";
+    RUNTIME_VALUE "TG0706" "value only a deployment knows";
+    NO_RESULT "TG0707" "expression without a result";
+    TEMPLATE_FILE "TG0708" "file of a template missing";
 }

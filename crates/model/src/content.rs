@@ -3,19 +3,21 @@
 use tidegate_core::Files;
 
 use crate::field::Read;
-use crate::load::{Documents, LoadOptions, read_all};
+use crate::load::{Documents, LoadOptions, read_plain};
 use crate::names::{is_schema_name, is_schema_version};
 use crate::problems::Problems;
 use crate::resource::{Kind, resources};
 use crate::schema::SchemaFields;
+use crate::template;
 
-/// The files with schema documents that the resources in `files` name and that are not among them, as paths relative
-/// to where the names of `files` are. Whoever loads adds them, as nothing here opens a file.
+/// The files that `files` name and that are not among them, as paths relative to where the names of `files` are: with
+/// the documents of schemas, and the modules, types and data of Bicep files. Whoever loads adds them and asks again, as
+/// they may name others, and as nothing here opens a file.
 pub fn missing_files(files: &Files, options: &LoadOptions) -> Vec<String> {
-    let mut ignored = Problems::default();
-    let documents = read_all(files, &mut ignored);
+    let documents = read_plain(files);
     let present: Vec<String> = files.iter().map(|(_, f)| normal(&f.name)).collect();
     let mut missing = named(files, &documents, options);
+    missing.extend(template::missing(files));
     missing.retain(|name| !present.contains(name));
     missing.sort();
     missing.dedup();

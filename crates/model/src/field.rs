@@ -254,6 +254,7 @@ impl<'a> Object<'a> {
 pub(crate) fn wrong_type(node: &Node, wants: &str, problems: &mut Problems) {
     let at = node.head();
     problems.push(match &node.value {
+        Value::Hole => return,
         Value::Map(entries) if matches!(entries.as_slice(), [e] if e.value.value == Value::Null) => {
             unfilled(&format!("{{{}}}", entries[0].key), at)
         }

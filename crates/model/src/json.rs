@@ -146,7 +146,7 @@ pub(crate) fn print(node: &Node) -> String {
 
 fn write(node: &Node, text: &mut String) {
     match &node.value {
-        Value::Null => text.push_str("null"),
+        Value::Null | Value::Hole => text.push_str("null"),
         Value::Bool(value) => text.push_str(if *value { "true" } else { "false" }),
         // YAML knows numbers that JSON doesn't.
         Value::Number(number) => match number.integer {

@@ -16,14 +16,15 @@ use crate::dataflow::{self, DataflowFields, Setting};
 use crate::endpoint::{self, EndpointFields};
 use crate::field::{Read, closest, one_of};
 use crate::names::ResourceName;
-use crate::node::{Node, Text, span};
+use crate::node::{Node, Text, Value, span};
 use crate::plan::FilterSemantics;
 use crate::problems::{Problems, error, note, warning};
 use crate::profile::{self, ProfileFields};
-use crate::resource::{Kind, Resource, not_read_yet, resources};
+use crate::resource::{Kind, Resource, resources};
 use crate::schema::{self, Content, Schema, SchemaFields};
 use crate::secrecy;
 use crate::simulator::{self, SimulatorFields};
+use crate::template::Templates;
 use crate::{json, yaml};
 
 /// The annotation that lets an endpoint for a cloud service name any host, such as an emulator's.
@@ -48,6 +49,12 @@ pub struct LoadOptions {
     pub filter_semantics: FilterSemantics,
     /// What the messages of a data flow look like, by its name. Counts more than the schema of its source.
     pub samples: BTreeMap<String, Shape>,
+    /// Values for the parameters of Bicep files and ARM templates, as text.
+    pub parameters: Vec<(String, String)>,
+    /// Which of the files hold such values; `parameters` count more.
+    pub parameter_files: Vec<FileId>,
+    /// What `readEnvironmentVariable` finds in a Bicep parameter file.
+    pub environment: fn(&str) -> Option<String>,
 }
 
 impl Default for LoadOptions {
@@ -60,6 +67,9 @@ impl Default for LoadOptions {
             profile: None,
             filter_semantics: FilterSemantics::DropWhenTrue,
             samples: BTreeMap::new(),
+            parameters: vec![],
+            parameter_files: vec![],
+            environment: |_| None,
         }
     }
 }
@@ -67,7 +77,7 @@ impl Default for LoadOptions {
 /// Loads all files together. The diagnostics are in file order.
 pub fn load(files: &Files, options: &LoadOptions) -> Parsed<Catalog> {
     let mut problems = Problems::default();
-    let documents = read_all(files, &mut problems);
+    let documents = read_all(files, options, &mut problems);
     let content_files = content::named(files, &documents, options);
     let mut loader = Loader {
         files,
@@ -84,7 +94,7 @@ pub fn load(files: &Files, options: &LoadOptions) -> Parsed<Catalog> {
         } else if !content_files.contains(&content::normal(name)) {
             for node in nodes {
                 // Such as a key that stands twice: what was read is not all that was written.
-                let valid = !loader.problems.has_error_in(node.span);
+                let valid = !loader.problems.has_error_in(node.span) && !node.has_hole();
                 let mut found = Vec::new();
                 resources(node, name, options, &mut loader.problems, &mut found);
                 for resource in found {
@@ -102,36 +112,134 @@ pub fn load(files: &Files, options: &LoadOptions) -> Parsed<Catalog> {
 /// The documents of a file, each as JSON, numbers as they are written. What is wrong with them [`load`] says.
 pub fn documents_as_json(name: &str, text: &str) -> Vec<String> {
     let mut files = Files::default();
-    let id = files.add(name, text);
-    read(id, name, text, &mut Problems::default()).iter().map(json::print).collect()
+    files.add(name, text);
+    read_plain(&files).iter().flat_map(|(_, nodes)| nodes).map(json::print).collect()
 }
 
 /// The documents of each file.
 pub(crate) type Documents = [(FileId, Vec<Node>)];
 
-/// Reads all files by their forms.
-pub(crate) fn read_all(files: &Files, problems: &mut Problems) -> Vec<(FileId, Vec<Node>)> {
-    files.iter().map(|(id, file)| (id, read(id, &file.name, &file.text, problems))).collect()
+/// Reads all files by their forms. Of templates the documents are the resources they come to.
+pub(crate) fn read_all(
+    files: &Files,
+    options: &LoadOptions,
+    problems: &mut Problems,
+) -> Vec<(FileId, Vec<Node>)> {
+    let mut templates = Templates::new(files, options, problems);
+    let read = files
+        .iter()
+        .map(|(id, file)| (id, read(id, &file.name, &file.text, &mut templates, problems)))
+        .collect();
+    templates.unused(problems);
+    read
 }
 
-fn read(id: FileId, name: &str, text: &str, problems: &mut Problems) -> Vec<Node> {
-    let extension = name.rsplit_once('.').map_or("", |(_, e)| e).to_ascii_lowercase();
-    let start = span(id, 0..0);
-    let before = problems.errors();
-    let documents = match extension.as_str() {
-        "bicep" | "bicepparam" => {
-            problems.push(not_read_yet(start, "Bicep files"));
-            vec![]
-        }
-        "json" | "jsonc" => json::parse(id, text, problems).into_iter().collect(),
-        "yaml" | "yml" => yaml::parse(id, text, problems),
-        _ if looks_like_json(text) => json::parse(id, text, problems).into_iter().collect(),
-        _ => yaml::parse(id, text, problems),
+/// Reads the files that are no templates; what is wrong with them is said elsewhere.
+pub(crate) fn read_plain(files: &Files) -> Vec<(FileId, Vec<Node>)> {
+    let mut ignored = Problems::default();
+    let mut read = |id, text: &str, form| match form {
+        Form::Bicep => vec![],
+        Form::Json => json::parse(id, text, &mut ignored).into_iter().collect(),
+        Form::Yaml => yaml::parse(id, text, &mut ignored),
     };
-    if documents.is_empty() && problems.errors() == before {
+    files.iter().map(|(id, file)| (id, read(id, &file.text, form(&file.name, &file.text)))).collect()
+}
+
+fn read(
+    id: FileId,
+    name: &str,
+    text: &str,
+    templates: &mut Templates<'_>,
+    problems: &mut Problems,
+) -> Vec<Node> {
+    // What templates name speaks where they use it.
+    if templates.is_named(id) && content::registry_path(name).is_none() {
+        return vec![];
+    }
+    let (errors, before) = (problems.errors(), problems.len());
+    let mut is_silent = true;
+    let documents = match form(name, text) {
+        Form::Bicep => {
+            let documents = templates.bicep(id, problems);
+            is_silent = problems.len() == before;
+            documents
+        }
+        Form::Json => match json::parse(id, text, problems) {
+            Some(document) if is_template(&document) => {
+                let documents = templates.arm(&document, problems);
+                is_silent = problems.len() == before;
+                documents
+            }
+            Some(document) if is_parameters(&document) => {
+                is_silent = false;
+                let problem =
+                    note(codes::PASSED_OVER, document.head(), "a file with parameters is passed over");
+                problems.push(problem.help("give it with `--param-file`"));
+                vec![]
+            }
+            document => document.into_iter().collect(),
+        },
+        Form::Yaml => yaml::parse(id, text, problems),
+    };
+    if documents.is_empty() && is_silent && problems.errors() == errors {
+        let start = span(id, 0..0);
         problems.push(note(codes::NO_RESOURCE, start, "there is no resource in this file"));
     }
     documents
+}
+
+enum Form {
+    Bicep,
+    Json,
+    Yaml,
+}
+
+fn form(name: &str, text: &str) -> Form {
+    let extension = name.rsplit_once('.').map_or("", |(_, e)| e).to_ascii_lowercase();
+    match extension.as_str() {
+        "bicep" | "bicepparam" => Form::Bicep,
+        "json" | "jsonc" => Form::Json,
+        "yaml" | "yml" => Form::Yaml,
+        _ if looks_like_json(text) => Form::Json,
+        _ if looks_like_bicep(text) => Form::Bicep,
+        _ => Form::Yaml,
+    }
+}
+
+/// Whether a document is an ARM template.
+fn is_template(document: &Node) -> bool {
+    let is_object_or_list = |n: &Node| matches!(n.value, Value::List(_) | Value::Map(_));
+    schema_of(document).contains("eploymentTemplate.json")
+        || document.get("contentVersion").is_some()
+            && document.get("resources").is_some_and(is_object_or_list)
+}
+
+/// Whether a document holds values for the parameters of a template.
+fn is_parameters(document: &Node) -> bool {
+    schema_of(document).contains("eploymentParameters.json")
+}
+
+fn schema_of(document: &Node) -> &str {
+    document.get("$schema").and_then(Node::as_text).map_or("", Text::as_str)
+}
+
+/// Of standard input and the like: the first line that says something begins as a Bicep statement does.
+fn looks_like_bicep(text: &str) -> bool {
+    let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    let first = lines.find(|l| !l.is_empty() && !l.starts_with("//")).unwrap_or("");
+    let starts = [
+        "param ",
+        "resource ",
+        "targetScope ",
+        "metadata ",
+        "var ",
+        "module ",
+        "import ",
+        "using ",
+        "type ",
+        "/*",
+    ];
+    first.starts_with('@') && first.contains('(') || starts.iter().any(|s| first.starts_with(s))
 }
 
 /// Of standard input and the like: JSON starts with a brace, which manifests in YAML do only as templates.
@@ -270,9 +378,9 @@ impl Loader<'_> {
     /// Takes note of a resource, or says that it was there before.
     fn declare(&mut self, kind: Kind, namespace: &str, name: &str, at: Span, problems: &mut Problems) {
         let id = ResourceId { kind, namespace: namespace.to_owned(), name: name.to_owned(), at };
-        let first = *self.first.entry((kind, namespace.to_owned(), name.to_owned())).or_insert(at);
+        let first = self.first.insert((kind, namespace.to_owned(), name.to_owned()), at);
         // Versions of a schema share its name.
-        if first != at && kind != Kind::Schema {
+        if let Some(first) = first.filter(|_| kind != Kind::Schema) {
             let message = format!("{kind} `{name}` is defined twice");
             let problem = error(codes::DUPLICATE_RESOURCE, at, message).label(first, "first here");
             problems.push(problem.help("remove one, or give it another name"));

@@ -28,6 +28,9 @@ pub enum Value {
     String(Text),
     List(Vec<Node>),
     Map(Vec<Entry>),
+    /// What an expression of a template should have made and did not, which was complained about. It reads as anything
+    /// without being anything, so that no second complaint comes of it.
+    Hole,
 }
 
 /// A number as written, and as an integer if it is one that fits.
@@ -67,6 +70,11 @@ impl Text {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.value
+    }
+
+    /// Where it starts, if the file holds it byte for byte.
+    pub(crate) fn exact_from(&self) -> Option<u32> {
+        self.exact_from
     }
 
     /// The whole scalar, quotes included.
@@ -129,6 +137,17 @@ impl Node {
             Value::String(_) => "text",
             Value::List(_) => "a list",
             Value::Map(_) => "an object",
+            Value::Hole => "nothing that is known",
+        }
+    }
+
+    /// Whether there is a [`Value::Hole`] in it.
+    pub(crate) fn has_hole(&self) -> bool {
+        match &self.value {
+            Value::Hole => true,
+            Value::List(items) => items.iter().any(Node::has_hole),
+            Value::Map(entries) => entries.iter().any(|e| e.value.has_hole()),
+            _ => false,
         }
     }
 

@@ -1,5 +1,7 @@
 //! The complaints of a load while they are collected.
 
+use std::collections::HashSet;
+
 use tidegate_core::{Code, Diagnostic, Severity, Span};
 
 use crate::codes;
@@ -39,6 +41,11 @@ impl Problems {
         self.errors
     }
 
+    /// How many there are so far.
+    pub(crate) fn len(&self) -> usize {
+        self.found.len()
+    }
+
     /// Whether there is an error at a place within these bytes.
     pub(crate) fn has_error_in(&self, whole: Span) -> bool {
         let within = |s: Span| s.file == whole.file && whole.start <= s.start && s.end <= whole.end;
@@ -49,6 +56,9 @@ impl Problems {
     pub(crate) fn into_sorted(self) -> Vec<Diagnostic> {
         let mut found = self.found;
         found.sort_by_key(|d| d.span());
+        // A template's loop makes the same mistake in each round.
+        let mut said = HashSet::new();
+        found.retain(|d| d.labels.is_empty() || said.insert((d.code, d.labels[0].span, d.message.clone())));
         found
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use tidegate_core::{Diagnostic, Span};
+use tidegate_core::Span;
 
 use crate::codes;
 use crate::field::{Read, TEXT, closest, object, one_of, text};
@@ -77,8 +77,15 @@ impl Kind {
         }
     }
 
+    /// The kind of an ARM resource type in full, upper and lower case being the same.
+    pub(crate) fn of_arm_type(of: &str) -> Option<Self> {
+        let of = of.to_ascii_lowercase();
+        let rest = of.strip_prefix("microsoft.iotoperations/instances/")?;
+        Self::ALL.into_iter().find(|k| k.arm_type().is_some_and(|t| t.eq_ignore_ascii_case(rest)))
+    }
+
     /// The ARM resource type without `Microsoft.IoTOperations/instances/`, of the kinds that have one.
-    fn arm_type(self) -> Option<&'static str> {
+    pub(crate) fn arm_type(self) -> Option<&'static str> {
         match self {
             Kind::Dataflow => Some("dataflowProfiles/dataflows"),
             Kind::DataflowProfile => Some("dataflowProfiles"),
@@ -90,7 +97,7 @@ impl Kind {
     }
 
     /// Whether the kind is one of Kubernetes' own, whose fields stand beside `metadata` and not in `spec`.
-    fn is_core(self) -> bool {
+    pub(crate) fn is_core(self) -> bool {
         self.api_versions() == CORE_VERSIONS
     }
 }
@@ -163,7 +170,8 @@ object! {
         /// The body.
         properties "properties": required Node;
         ignored "apiVersion", "id", "extendedLocation", "location", "tags", "systemData", "dependsOn", "resourceGroup",
-            "identity", "etag", "comments", "scope";
+            "identity", "etag", "comments", "scope", "parent", "condition", "copy", "resources", "metadata", "asserts",
+            "existing", "zones", "kind", "sku", "plan", "managedBy";
     }
 }
 
@@ -189,13 +197,7 @@ pub(crate) fn resources(
         problems.push(error(codes::NOT_A_RESOURCE, document.head(), message));
         return;
     };
-    let schema = document.get("$schema").and_then(Node::as_text).map_or("", Text::as_str);
-    let is_template = document.get("contentVersion").is_some() && document.get("resources").is_some();
-    if is_template
-        || ["deploymentTemplate.json", "deploymentParameters.json"].iter().any(|s| schema.contains(s))
-    {
-        problems.push(not_read_yet(document.head(), "ARM templates"));
-    } else if let Some(kind) = document.get("kind") {
+    if let Some(kind) = document.get("kind") {
         let Some(kind) = text(kind, TEXT, problems) else { return };
         if kind.as_str().ends_with("List") && document.get("items").is_some() {
             if let Some(Value::List(items)) = document.get("items").map(|items| &items.value) {
@@ -226,13 +228,6 @@ pub(crate) fn resources(
         let read = config_file(document, file_name, options, problems);
         found.extend(read.map(|resource| Resource { valid: problems.errors() == before, ..resource }));
     }
-}
-
-/// The complaint about a form of file that a later version will read.
-pub(crate) fn not_read_yet(at: Span, form: &str) -> Diagnostic {
-    error(codes::NOT_READ_YET, at, format!("{form} are not read yet")).help(
-        "give the resources as Kubernetes YAML, as single ARM resources, or as `az iot ops` config files",
-    )
 }
 
 fn manifest(
@@ -330,12 +325,7 @@ fn arm_resource(
     options: &LoadOptions,
     problems: &mut Problems,
 ) -> Option<Resource> {
-    const PREFIX: &str = "microsoft.iotoperations/instances/";
-    let lower = arm_type.as_str().to_lowercase();
-    let known = lower.strip_prefix(PREFIX).and_then(|rest| {
-        Kind::ALL.into_iter().find(|k| k.arm_type().is_some_and(|t| t.eq_ignore_ascii_case(rest)))
-    });
-    let Some(kind) = known else {
+    let Some(kind) = Kind::of_arm_type(arm_type.as_str()) else {
         let message = format!("a resource of type `{}` is passed over", arm_type.as_str());
         problems.push(note(codes::PASSED_OVER, arm_type.span(), message));
         return None;

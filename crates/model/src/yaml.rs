@@ -338,7 +338,7 @@ fn as_key(node: Node, plain: bool, problems: &mut Problems) -> Key {
         Value::String(text) => Some(text.as_str().to_owned()),
         Value::Number(number) => Some(number.text),
         Value::Bool(value) => Some(value.to_string()),
-        Value::Null | Value::List(_) | Value::Map(_) => {
+        Value::Null | Value::List(_) | Value::Map(_) | Value::Hole => {
             problems.push(error(codes::YAML_SYNTAX, span, "the key of an object is text"));
             None
         }

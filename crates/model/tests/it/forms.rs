@@ -186,28 +186,6 @@ fn config_files_are_told_by_their_fields_and_named_by_their_files() {
 }
 
 #[test]
-fn whole_templates_and_bicep_are_not_read_yet() {
-    let template = r#"{"$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
-        "contentVersion": "1.0.0.0", "parameters": {}, "resources": []}"#;
-    check(
-        template,
-        expect![[r#"
-        error TG0007 1:2 ARM templates are not read yet
-            help: give the resources as Kubernetes YAML, as single ARM resources, or as `az iot ops` config files
-    "#]],
-    );
-    resources(
-        "main.bicep",
-        "param name string\n",
-        &LoadOptions::default(),
-        expect![[r#"
-        error TG0007 1:1 Bicep files are not read yet
-            help: give the resources as Kubernetes YAML, as single ARM resources, or as `az iot ops` config files
-    "#]],
-    );
-}
-
-#[test]
 fn kinds_and_versions_go_together() {
     let of = |api_version: &str, kind: &str| {
         format!("apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: abc}}\nspec: {{}}\n")

@@ -11,7 +11,8 @@ use crate::support::shared_folder;
 
 /// Loads a text under every name that chooses a reader.
 fn load_any(text: &str) {
-    for name in ["flow.yaml", "flow.json", "<stdin>", "schemas/press/1.json"] {
+    for name in ["flow.yaml", "flow.json", "main.bicep", "main.bicepparam", "<stdin>", "schemas/press/1.json"]
+    {
         let mut files = Files::default();
         files.add(name, text);
         let options = LoadOptions::default();

@@ -17,3 +17,4 @@ mod resources;
 mod shapes;
 mod support;
 mod syntax;
+mod templates;

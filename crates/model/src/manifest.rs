@@ -1,0 +1,69 @@
+//! Resources as they were given, whatever the form of their files: for those who write them down again.
+
+use tidegate_core::{Files, Parsed, Span};
+
+use crate::content;
+use crate::load::{LoadOptions, read_all};
+use crate::node::{Entry, Node, Text, Value};
+use crate::problems::Problems;
+use crate::resource::{Kind, Resource, resources};
+
+/// A resource as it was given: its templates evaluated, its fields not checked.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// What it is.
+    pub kind: Kind,
+    /// What it is called.
+    pub name: Text,
+    /// The namespace, which only Kubernetes manifests say.
+    pub namespace: String,
+    /// Notes for tools, which only Kubernetes manifests have.
+    pub annotations: Vec<(String, Text)>,
+    /// The profile of a data flow, wherever its form says it.
+    pub profile: Option<String>,
+    /// `spec`, or `properties`; for Kubernetes' own kinds the fields beside `metadata`.
+    pub spec: Node,
+    /// Where it begins.
+    pub at: Span,
+}
+
+/// The resources in some files, in file order. What is wrong with them says [`load`](crate::load); here it is only
+/// whether they could be read.
+pub fn manifests(files: &Files, options: &LoadOptions) -> Parsed<Vec<Manifest>> {
+    let mut problems = Problems::default();
+    let documents = read_all(files, options, &mut problems);
+    let content_files = content::named(files, &documents, options);
+    let mut made = Vec::new();
+    for (id, nodes) in &documents {
+        let name = files.get(*id).map_or("", |f| &f.name);
+        if content::registry_path(name).is_some() || content_files.contains(&content::normal(name)) {
+            continue;
+        }
+        let mut found = Vec::new();
+        for node in nodes {
+            resources(node, name, options, &mut problems, &mut found);
+        }
+        made.extend(found.into_iter().map(manifest));
+    }
+    Parsed { value: made, diagnostics: problems.into_sorted() }
+}
+
+fn manifest(resource: Resource) -> Manifest {
+    let Resource { kind, written, name_at, namespace, annotations, parent, body, body_at, .. } = resource;
+    // The file holds a name as it is, wherever it stands.
+    let name = Text::new(written, name_at, None);
+    let mut spec = body;
+    let mut profile = None;
+    if let Value::Map(entries) = &mut spec.value {
+        if kind.is_core() {
+            entries.retain(|e| !["apiVersion", "kind", "metadata"].contains(&e.key.as_str()));
+        }
+        if matches!(kind, Kind::Dataflow | Kind::DataflowGraph) {
+            let is_profile = |e: &Entry| e.key == "profileRef";
+            let named = entries.iter().find(|e| is_profile(e)).and_then(|e| e.value.as_text());
+            profile = named.map(|text| text.as_str().to_owned());
+            entries.retain(|e| !is_profile(e));
+        }
+    }
+    Manifest { kind, name, namespace, annotations, profile: parent.or(profile), spec, at: body_at }
+}
