@@ -53,7 +53,8 @@ pub(crate) fn given(args: &LoadArgs, strict: bool) -> anyhow::Result<(Files, Loa
         };
         options.parameter_files.push(id);
     }
-    Ok((files, options))
+    // those that files name are among them too, so that a change in one is seen
+    Ok((complete(files, &options), options))
 }
 
 /// How `args` want resources to be loaded.

@@ -28,11 +28,11 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 const SUMMARY_WAIT: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
-    let load = load::options(&args.load, true);
+    let (files, load) = load::given(&args.load, true)?;
     let resources = if args.load.paths.is_empty() {
         Resources::Applied(load)
     } else {
-        let loaded = load::load(&args.load, true)?;
+        let loaded = load::load_files(files, &load)?;
         if !passes(&loaded, global) {
             return Ok(ExitCode::from(FOUND_WANTING));
         }
@@ -81,7 +81,7 @@ async fn follow_files(gateway: &Gateway, args: &RunArgs, global: &Global) {
     let texts = |files: &Files| -> Vec<_> {
         files.iter().map(|(_, file)| (file.name.clone(), file.text.clone())).collect()
     };
-    let read = || load::read(&args.load.paths).map_err(|error| format!("{error:#}"));
+    let read = || load::given(&args.load, true).map_err(|error| format!("{error:#}"));
     let mut seen = None;
     let mut ticks = tokio::time::interval(WATCH_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -91,16 +91,18 @@ async fn follow_files(gateway: &Gateway, args: &RunArgs, global: &Global) {
         }
         ticks.tick().await;
         let now = read();
-        let now_texts = now.as_ref().map(texts).map_err(Clone::clone);
+        let now_texts = now.as_ref().map(|(files, _)| texts(files)).map_err(Clone::clone);
         // the first look is at the files as they were a moment ago, when they were loaded
         let Some(before) = seen.replace(now_texts.clone()) else { continue };
         if before == now_texts {
             continue;
         }
-        let load = load::options(&args.load, true);
-        let loaded = now.and_then(|files| load::load_files(files, &load).map_err(|e| format!("{e:#}")));
+        let loaded = now.and_then(|(files, load)| {
+            let loaded = load::load_files(files, &load).map_err(|e| format!("{e:#}"))?;
+            Ok((loaded, load))
+        });
         match loaded {
-            Ok(loaded) if passes(&loaded, global) => {
+            Ok((loaded, load)) if passes(&loaded, global) => {
                 gateway.replace(&loaded.files, load).await;
                 tracing::info!("the files have changed and are applied");
             }
