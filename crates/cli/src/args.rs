@@ -47,7 +47,7 @@ pub(crate) enum Command {
     ///
     /// With PATH those of the files; without, those that were applied to the data directory, and `tidegate apply`,
     /// `delete` and the API change them while they run.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Judge resources without connecting to anything
     Check(CheckArgs),
     /// Run the transformation of a data flow: messages on standard input, results on standard output
@@ -552,7 +552,7 @@ mod tests {
         let cli = Cli::try_parse_from(["tidegate", "run"].iter().chain(args)).map_err(|e| e.to_string())?;
         cli.check().map_err(|e| e.to_string())?;
         let Command::Run(args) = cli.command else { panic!("`run` was asked for") };
-        Ok(args)
+        Ok(*args)
     }
 
     #[test]

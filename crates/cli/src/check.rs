@@ -16,9 +16,9 @@ use crate::load::{self, Loaded};
 use crate::out::{colored, print};
 
 pub(crate) fn check(args: &CheckArgs, global: &Global) -> anyhow::Result<ExitCode> {
-    let mut options = load::options(&args.load, args.strict);
+    let (files, mut options) = load::given(&args.load, args.strict)?;
     options.samples = samples(&args.sample)?;
-    let Loaded { files, catalog, diagnostics } = load::load_files(load::read(&args.load.paths)?, &options)?;
+    let Loaded { files, catalog, diagnostics } = load::load_files(files, &options)?;
     for name in options.samples.keys() {
         let known = catalog.resources().iter().any(|r| r.kind == Kind::Dataflow && r.name == *name);
         ensure!(known, "--sample {name}: the files hold no such data flow");

@@ -25,19 +25,10 @@ pub(crate) struct Loaded {
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
-/// Reads and loads what `args` name.
-///
-/// # Errors
-/// A sentence about the first file that can't be read, or is no text. Whatever is wrong in a text is a diagnostic.
-pub(crate) fn load(args: &LoadArgs, strict: bool) -> anyhow::Result<Loaded> {
-    let (files, options) = given(args, strict)?;
-    load_files(files, &options)
-}
-
 /// The files that `args` name, and how they are to be loaded.
 ///
 /// # Errors
-/// As [`load`].
+/// A sentence about the first file that can't be read, or is no text.
 pub(crate) fn given(args: &LoadArgs, strict: bool) -> anyhow::Result<(Files, LoadOptions)> {
     let mut files = read(&args.paths)?;
     let mut options = options(args, strict);
@@ -76,7 +67,7 @@ fn options(args: &LoadArgs, strict: bool) -> LoadOptions {
 /// Loads texts, and the files that they name.
 ///
 /// # Errors
-/// As [`load`].
+/// A sentence about the first file that can't be read, or is no text. Whatever is wrong in a text is a diagnostic.
 pub(crate) fn load_files(files: Files, options: &LoadOptions) -> anyhow::Result<Loaded> {
     let files = complete(files, options);
     let Parsed { value: catalog, diagnostics } = tidegate_model::load(&files, options);

@@ -62,7 +62,7 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Run(args) => run::run(args, global),
+        Command::Run(args) => run::run(*args, global),
         Command::Check(args) => check::check(&args, global),
         Command::Transform(args) => transform::transform(&args, global),
         Command::Test(args) => test::test(&args, global),
