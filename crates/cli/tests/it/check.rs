@@ -223,3 +223,11 @@ spec:
         ("error: --sample press: the files hold no such data flow\n", Some(2))
     );
 }
+
+#[test]
+fn the_example_in_bicep_is_sound() {
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/bicep");
+    let Said { stdout, code, .. } = run(&["check", examples, "--strict"]);
+    assert_eq!(code, Some(0), "{stdout}");
+    assert!(stdout.contains("2 files, 5 resources: 3 notes"), "{stdout}");
+}
