@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{run, run_with_stdin};
+use crate::{Said, run, run_with_stdin};
 
 const GOOD: &str = "\
 apiVersion: connectivity.iotoperations.azure.com/v1
