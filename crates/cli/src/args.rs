@@ -229,8 +229,8 @@ pub(crate) struct RunArgs {
     pub(crate) drain_timeout: Duration,
     /// How many threads carry messages [default: half the processors, at least one]
     ///
-    /// One carries more than a network card brings to most gateways, and costs least: messages are handed over
-    /// within it. Clients of Kafka have threads of their own.
+    /// One costs least for each message: messages are handed over within it. More help where one is not enough.
+    /// Clients of Kafka have threads of their own.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
     /// Run one of N instances of every data flow, I from 0 to N-1; the others run elsewhere, each with its own --data-dir
