@@ -128,11 +128,15 @@ fn parse_field(text: &str, warnings: &mut Vec<Warning>) -> Result<Path, SyntaxEr
     Ok(path)
 }
 
-/// Takes `?? literal` off the end. The literal may hold `??` itself, hence the search from the right until it fits.
+/// Takes `?? literal` off the end. The literal may hold `??` itself, hence the search from the right until it fits; a
+/// name in quotes may hold it too, and the quote behind it begins no literal.
 fn split_default(text: &str) -> Option<(&str, Literal)> {
+    let unquoted = unquoted(text);
     let mut end = text.len();
     while let Some(at) = text[..end].rfind("??") {
-        if let Some(literal) = parse_default(text[at + 2..].trim()) {
+        if unquoted.iter().any(|range| range.contains(&at))
+            && let Some(literal) = parse_default(text[at + 2..].trim())
+        {
             return Some((&text[..at], literal));
         }
         end = at + 1;
@@ -169,7 +173,7 @@ fn split_last(text: &str) -> Option<&str> {
 
 /// Where something begins that looks like a suffix and is none: `?? x`, `? $x`.
 fn stray_suffix(path: &str) -> Option<usize> {
-    unquoted(path).find_map(|range| {
+    unquoted(path).into_iter().find_map(|range| {
         let segment = &path[range.clone()];
         let looks_like_one = |at: &usize| {
             let (before, after) = (&segment[..*at], &segment[at + 1..]);

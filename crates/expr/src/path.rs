@@ -264,9 +264,26 @@ fn pieces(text: &str, start: usize) -> Result<Vec<Piece<'_>>, SyntaxError> {
     }
 }
 
-/// The segments of a path that stand without quotes, as ranges of the text. Empty if it does not parse.
-pub(crate) fn unquoted(text: &str) -> impl Iterator<Item = Range<usize>> {
-    pieces(text, 0).into_iter().flatten().filter(|p| !p.quoted).map(|p| p.range)
+/// What stands outside quotes in an input, as ranges of the text without the dots: only there may a suffix begin. Neither
+/// the name of a dataset nor the portal's `@` belongs to it.
+pub(crate) fn unquoted(text: &str) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    let mut at = match text.strip_prefix("$context(") {
+        Some(rest) => rest.find(").").map_or(text.len(), |close| text.len() - rest.len() + close + 2),
+        None => usize::from(text.starts_with("@\"")),
+    };
+    loop {
+        if let Some(inner) = text[at..].strip_prefix('"') {
+            let Some(len) = inner.find('"') else { return ranges };
+            at += len + 2;
+        }
+        let end = text[at..].find('.').map_or(text.len(), |len| at + len);
+        ranges.push(at..end);
+        if end == text.len() {
+            return ranges;
+        }
+        at = end + 1;
+    }
 }
 
 /// A text that parses to the same path.
@@ -322,6 +339,9 @@ impl fmt::Display for Metadata {
 
 /// Quotes where it must: a name that needs quotes holds none, or it could not have been written.
 fn write_name(name: &str, first: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let quote = name.is_empty() || name.contains(['.', '*', '?']) || first && name.starts_with('$');
+    let quote = name.is_empty()
+        || name.contains(['.', '*', '?'])
+        || name.trim() != name
+        || first && name.starts_with('$');
     if quote && !name.contains('"') { write!(f, "\"{name}\"") } else { f.write_str(name) }
 }

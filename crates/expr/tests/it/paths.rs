@@ -136,6 +136,27 @@ fn suffixes_are_read_from_the_right_end() {
     assert_eq!(input("$metadata.topic ? $last"), ("$metadata.topic".into(), true, None));
 }
 
+/// A name in quotes may hold what looks like the beginning of a suffix, with what looks like its literal behind it; and
+/// a space at its end, which belongs to no suffix.
+#[test]
+fn a_suffix_begins_outside_quotes() {
+    for (text, names, printed) in [
+        (r#"a??.$last""#, &["a??", r#"$last""#][..], r#""a??".$last""#),
+        (r#""a??".x""#, &["a??", r#"x""#], r#""a??".x""#),
+        (r#"$context(d ?? ").b""#, &[r#"b""#], r#"$context(d ?? ").b""#),
+        (r#"@"a??".x""#, &["a??", r#"x""#], r#""a??".x""#),
+        (r#""a " ? $last"#, &["a "], r#""a " ? $last"#),
+        (r#""?" ?? 1.5"#, &["?"], r#""?" ?? 1.5"#),
+        (r#""a??".b ?? ".c""#, &["a??", "b"], r#""a??".b ?? ".c""#),
+    ] {
+        let (input, _) = parse_input(text, Host::Graph).unwrap_or_else(|e| panic!("{text}: {e}"));
+        let names: Vec<_> = names.iter().map(|name| Segment::Name((*name).into())).collect();
+        assert_eq!(input.path.fields().expect("not metadata").segments(), names, "{text}");
+        assert_eq!(input.to_string(), printed, "{text}");
+        assert_eq!(parse_input(printed, Host::Graph).expect(printed).0, input);
+    }
+}
+
 #[test]
 fn a_suffix_gone_wrong_is_not_taken_for_a_name() {
     for (text, marked) in [
