@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::cache::newest;
 use crate::free_port;
 
 /// How many free ports are tried, as another process may take one between the asking and the listening.
@@ -219,15 +220,7 @@ fn java_with(options: &[String], class: &str) -> Command {
 
 /// Where `tests/peers/kafka.sh` puts them.
 fn jars() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
-    let folder = cache.expect("there is a home directory").join("tidegate-test");
-    let found = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|e| e.path());
-    let is_kafka = |path: &PathBuf| {
-        path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("kafka-")) && path.is_dir()
-    };
-    found.filter(is_kafka).max().expect(
+    newest("kafka-").expect(
         "Apache Kafka is not there; run tests/peers/kafka.sh, which fetches it and needs Java 17 and Maven",
     )
 }

@@ -1,19 +1,25 @@
-//! Helpers for tests that need real peers: a mosquitto broker, an Apache Kafka, certificates, free
-//! ports, a scripted MQTT server, the token services of Entra ID.
+//! Helpers for tests that need real peers: a mosquitto broker, an Apache Kafka, Azurite, certificates, free
+//! ports, a scripted MQTT server, doubles of the token services of Entra ID and of Azure Data Explorer.
 //!
 //! Everything panics with a sentence when it can't do its work: a test can't go on then. Never linked into the product.
 
+mod azurite;
+mod cache;
 mod certificates;
 mod entra;
 mod kafka;
+mod kusto;
 mod mosquitto;
 mod peer;
 mod proxy;
 mod small_disk;
 
+pub use azurite::{Azurite, StorageAccount};
+pub use cache::azure_kusto_python;
 pub use certificates::{Authority, Identity, Validity};
 pub use entra::{EntraId, Fault};
 pub use kafka::{Kafka, KafkaOptions};
+pub use kusto::{Kusto, KustoFault};
 pub use mosquitto::{Mosquitto, MosquittoOptions};
 pub use peer::{PeerConnection, ScriptedPeer};
 pub use proxy::FaultProxy;
