@@ -237,7 +237,7 @@ fn summary(gateway: &Gateway, args: &RunArgs) -> String {
             let _ = writeln!(text, "  local broker  {address}  (another process)");
         }
     }
-    let _ = writeln!(text, "  API, metrics  http://{}", gateway.http_address());
+    let _ = writeln!(text, "  web UI, API   http://{}", gateway.http_address());
     for simulator in gateway.simulators() {
         let _ = writeln!(text, "  simulator     {} publishes to {}", simulator.name, simulator.topic);
     }

@@ -1,4 +1,5 @@
-//! The reference of fields, printed from the declarations that the parser reads by.
+//! The reference of fields, from the declarations that the parser reads by: as Markdown, and as a tree that forms are made
+//! from.
 
 use std::fmt::Write;
 
@@ -13,13 +14,61 @@ use crate::resource::Kind;
 use crate::schema::SchemaFields;
 use crate::simulator::SimulatorFields;
 
-/// Every field of every kind, as Markdown.
-pub fn fields() -> String {
-    let mut text = String::from(
-        "# Fields\n\nPrinted from the declarations in `crates/model`; don't edit. \
-         Fields of a Kubernetes manifest stand below `spec`, those of an ARM resource below `properties`.\n",
-    );
-    for (kind, table) in [
+/// A field of a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldDoc {
+    /// As it is written.
+    pub name: &'static str,
+    /// A sentence of what it is for.
+    pub doc: &'static str,
+    /// What its value is, in words; of a list, the list.
+    pub wants: String,
+    /// The words it may be, if it is one of several.
+    pub choices: Vec<String>,
+    /// Whether it must be there.
+    pub required: bool,
+    /// What it is taken for when it is absent.
+    pub default: Option<String>,
+    /// Whether it is a list.
+    pub is_list: bool,
+    /// The fields of the object it is, or of each one in the list.
+    pub fields: Vec<FieldDoc>,
+}
+
+/// The fields of every kind: those below `spec` of a Kubernetes manifest.
+pub fn kinds() -> Vec<(Kind, Vec<FieldDoc>)> {
+    tables().into_iter().map(|(kind, table)| (kind, docs(table))).collect()
+}
+
+fn docs(table: Option<&Table>) -> Vec<FieldDoc> {
+    let fields = table.map_or(&[][..], |t| t.fields).iter();
+    fields
+        .map(|field| {
+            let wants = (field.wants)();
+            // `A`, `B` or `C`, as choices say what they want
+            let choices = match wants.starts_with('`') {
+                true => wants.split('`').skip(1).step_by(2).map(str::to_owned).collect(),
+                false => vec![],
+            };
+            FieldDoc {
+                name: field.name,
+                doc: field.doc.trim(),
+                wants,
+                choices,
+                required: matches!(field.need, Need::Required),
+                default: match field.need {
+                    Need::Default(show) => Some(show().trim_matches('"').to_owned()),
+                    _ => None,
+                },
+                is_list: field.is_list,
+                fields: docs((field.table)()),
+            }
+        })
+        .collect()
+}
+
+fn tables() -> [(Kind, Option<&'static Table>); 8] {
+    [
         (Kind::Dataflow, DataflowFields::table()),
         (Kind::DataflowProfile, ProfileFields::table()),
         (Kind::DataflowEndpoint, EndpointFields::table()),
@@ -28,7 +77,16 @@ pub fn fields() -> String {
         (Kind::Simulator, SimulatorFields::table()),
         (Kind::Secret, SecretFields::table()),
         (Kind::ConfigMap, ConfigMapFields::table()),
-    ] {
+    ]
+}
+
+/// Every field of every kind, as Markdown.
+pub fn fields() -> String {
+    let mut text = String::from(
+        "# Fields\n\nPrinted from the declarations in `crates/model`; don't edit. \
+         Fields of a Kubernetes manifest stand below `spec`, those of an ARM resource below `properties`.\n",
+    );
+    for (kind, table) in tables() {
         let versions = kind.api_versions().join("`, `");
         let _ = write!(
             text,
@@ -56,5 +114,26 @@ fn rows(path: &str, table: Option<&Table>, text: &mut String) {
         };
         let _ = writeln!(text, "| `{path}` | {} | {default} | {}{old} |", (field.wants)(), field.doc.trim());
         rows(&format!("{path}."), (field.table)(), text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_know_choices_defaults_and_what_must_be_there() {
+        let all = kinds();
+        let (_, endpoint) = all.iter().find(|(kind, _)| *kind == Kind::DataflowEndpoint).unwrap();
+        let find = |fields: &[FieldDoc], name: &str| fields.iter().find(|f| f.name == name).unwrap().clone();
+        let r#type = find(endpoint, "endpointType");
+        assert!(r#type.required);
+        assert_eq!(r#type.choices[..2], ["Mqtt", "Kafka"]);
+        let tls = find(&find(endpoint, "mqttSettings").fields, "tls");
+        let mode = find(&tls.fields, "mode");
+        assert_eq!(
+            (mode.default.as_deref(), mode.choices),
+            (Some("Enabled"), vec!["Enabled".into(), "Disabled".into()])
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! HTTP: `/metrics`, `/healthz` and `/readyz` for anybody who can reach the port, `/api/v1` for this machine only.
+//! HTTP: the web UI's files, `/metrics`, `/healthz` and `/readyz` for anybody who can reach the port, `/api/v1` for this
+//! machine only.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -23,7 +24,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::api::{Broker, Dataflow, Dataflows, Error, rfc3339};
 use crate::gateway::Shared;
 use crate::message::Message;
-use crate::{http_dead_letters, http_resources, http_services};
+use crate::{http_dead_letters, http_resources, http_services, ui};
 
 /// How often a tap without messages shows that it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -42,6 +43,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
+        .merge(ui::router())
         .with_state(shared)
 }
 

@@ -20,6 +20,7 @@ pub mod message;
 mod resources;
 mod services;
 mod simulator;
+mod ui;
 
 pub use data_dir::{DataDir, DataDirError};
 pub use gateway::{
