@@ -66,6 +66,17 @@ impl Wire {
 
 /// Publishes the numbers at QoS 1, at most `window` unacknowledged, again and again until each has its PUBACK.
 pub(crate) async fn publish(port: u16, topic: &str, numbers: Range<u64>, window: usize) {
+    publish_as(port, topic, numbers, window, |number| number.to_string()).await;
+}
+
+/// The same, as payloads of choice.
+pub(crate) async fn publish_as(
+    port: u16,
+    topic: &str,
+    numbers: Range<u64>,
+    window: usize,
+    payload: impl Fn(u64) -> String,
+) {
     let work = async {
         let mut left = numbers;
         // what the broker has not acknowledged, oldest first
@@ -76,7 +87,7 @@ pub(crate) async fn publish(port: u16, topic: &str, numbers: Range<u64>, window:
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
             };
-            let _ = publish_on(&mut wire, topic, &mut left, &mut open, window).await;
+            let _ = publish_on(&mut wire, topic, &mut left, &mut open, window, &payload).await;
         }
     };
     tokio::time::timeout(PATIENCE, work).await.expect("everything is acknowledged");
@@ -88,6 +99,7 @@ async fn publish_on(
     left: &mut Range<u64>,
     open: &mut Vec<u64>,
     window: usize,
+    payload: &impl Fn(u64) -> String,
 ) -> Option<()> {
     let mut ids: BTreeMap<u16, u64> = BTreeMap::new();
     let mut next_id = 0u16;
@@ -115,7 +127,7 @@ async fn publish_on(
                 topic_alias: None,
                 subscription_ids: vec![],
                 properties: Properties::default(),
-                payload: number.to_string().into(),
+                payload: payload(number).into(),
             }));
         }
         wire.send_all(&packets).await?;

@@ -13,6 +13,7 @@ mod gateway;
 mod haul;
 mod instances;
 mod kafka;
+mod lake;
 mod operation;
 mod outages;
 mod quickstart;

@@ -221,6 +221,16 @@ pub(crate) struct RunArgs {
     /// Secrets as files, DIR/SECRET/KEY
     #[arg(long, value_name = "DIR")]
     pub(crate) secrets_dir: Option<PathBuf>,
+    /// The folder that stands for a PersistentVolumeClaim [default: volumes/NAME in the data directory]; may be given
+    /// several times
+    #[arg(long = "volume", value_name = "NAME=DIR", value_parser = parse_volume)]
+    pub(crate) volumes: Vec<(String, PathBuf)>,
+    /// How long messages for local storage are gathered, at most, before a file is written
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "60s")]
+    pub(crate) local_storage_latency: Duration,
+    /// How Parquet files are compressed
+    #[arg(long, value_name = "CODEC", default_value = "snappy")]
+    pub(crate) parquet_compression: Compression,
     /// What becomes of messages that can't be processed
     #[arg(long, value_name = "WHAT", default_value = "keep")]
     pub(crate) dlq: Dlq,
@@ -266,6 +276,14 @@ pub(crate) enum Dlq {
     Keep,
     /// They are dropped, as AIO does
     Drop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compression {
+    /// As AIO's are
+    Snappy,
+    /// About half the size, for little more work
+    Zstd,
 }
 
 #[derive(Args, Debug)]
@@ -500,6 +518,13 @@ fn parse_spool_size(text: &str) -> Result<u64, String> {
 
 /// Longer than anything is meant to take, and short enough to reckon with.
 const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+fn parse_volume(text: &str) -> Result<(String, PathBuf), &'static str> {
+    match text.split_once('=') {
+        Some((name, dir)) if !name.is_empty() && !dir.is_empty() => Ok((name.to_owned(), dir.into())),
+        _ => Err("expected NAME=DIR, such as archive=/srv/archive"),
+    }
+}
 
 fn parse_time(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {

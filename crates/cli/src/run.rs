@@ -12,7 +12,9 @@ use tidegate_broker::{Listener, ListenerTls, Protocol};
 use tidegate_core::{Files, Secret, Severity};
 use tidegate_model::plan::{DataDestination, DataSources, Plan};
 use tidegate_runtime::Stage;
-use tidegate_server::{Durability, Gateway, LocalBrokerOptions, Options, Resources, StartError};
+use tidegate_server::{
+    Compression, Durability, Gateway, LocalBrokerOptions, Options, Resources, StartError, StorageOptions,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{self, Dlq, Form, Global, LocalBroker, RunArgs};
@@ -138,6 +140,14 @@ fn options(args: &RunArgs, global: &Global) -> anyhow::Result<Options> {
         http_listen: args.http_listen,
         local_broker,
         secrets_dir: args.secrets_dir.clone(),
+        storage: StorageOptions {
+            volumes: args.volumes.iter().cloned().collect(),
+            local_latency: args.local_storage_latency,
+            compression: match args.parquet_compression {
+                args::Compression::Snappy => Compression::Snappy,
+                args::Compression::Zstd => Compression::Zstd,
+            },
+        },
         keep_dead_letters: args.dlq == Dlq::Keep,
         drain_max: args.drain_timeout,
         instance: args.instance,

@@ -42,19 +42,21 @@ pub trait Sink: Send + Sync {
     async fn close(&self) {}
 }
 
-/// When a chunk is due: as soon as it holds `records_max` or its oldest record has waited `latency`, whichever comes
-/// first.
+/// When a chunk is due: as soon as it holds `records_max`, or `bytes_max` of payload, or its oldest record has waited
+/// `latency`, whichever comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chunking {
     /// Longest wait; zero writes whatever there is as soon as a write may start.
     pub latency: Duration,
     /// Most records in one write.
     pub records_max: usize,
+    /// About how many bytes of payload are most in one write: the record that fills it is the last.
+    pub bytes_max: usize,
 }
 
 impl Default for Chunking {
     fn default() -> Self {
-        Self { latency: Duration::ZERO, records_max: 1024 }
+        Self { latency: Duration::ZERO, records_max: 1024, bytes_max: usize::MAX }
     }
 }
 

@@ -18,6 +18,12 @@ pub trait Source: Send {
     /// would wait for ever.
     fn unacked_max(&self) -> usize;
 
+    /// Whether it hands over no more until an `ack` for another reason, such as memory. A chunk that waits for more
+    /// would only wait.
+    fn wants_ack(&self) -> bool {
+        false
+    }
+
     /// How many messages that need no acknowledgement it had to drop since the last call, because nobody called
     /// [`Source::next`]. They were never handed over.
     fn take_dropped(&mut self) -> u64 {

@@ -22,7 +22,7 @@ use crate::plan::{DataDestination, DataSources, DestinationSpec, Plan, SourceSpe
 use crate::problems::{Problems, error, note, warning};
 use crate::profile::Profile;
 use crate::proof;
-use crate::schema::{Schema, SchemaFormat};
+use crate::schema::{DeltaField, Schema, SchemaDocument, SchemaFormat};
 use crate::topic::{TopicFilter, TopicTemplate};
 use crate::transform::{SerializationFormat, Transform, TransformDraft};
 use crate::value::Spanned;
@@ -151,9 +151,11 @@ impl Linker<'_> {
             .and_then(|(draft, from)| self.data_sources(draft, from, profile.as_ref()));
         let data_destination =
             (destination.as_ref().zip(to.as_ref())).and_then(|(draft, to)| self.data_destination(draft, to));
-        self.output(transform.as_ref(), to.as_ref(), comes_in.as_ref());
+        let columns = self.output(transform.as_ref(), to.as_ref(), comes_in.as_ref());
         let clean = valid && self.problems.errors() == before;
-        let transform_that_does = transform.and_then(|t| t.transform).filter(Transform::does_something);
+        let with_columns = |transform: Transform| Transform { columns, ..transform };
+        let transform_that_does =
+            transform.and_then(|t| t.transform).filter(Transform::does_something).map(with_columns);
         let outline = || {
             let destination = destination.as_ref()?;
             let topic = destination.data_destination.as_ref()?.as_str();
@@ -396,13 +398,14 @@ impl Linker<'_> {
         inside.then(|| folder.to_owned())
     }
 
-    /// Format and schema of what comes out, and whether the destination takes it.
+    /// Format and schema of what comes out, and whether the destination takes it. Gives the columns it has, if it has any.
     fn output(
         &mut self,
         draft: Option<&TransformDraft>,
         to: Option<&Found<Endpoint>>,
         source: Option<&proof::Source>,
-    ) {
+    ) -> Option<Arc<[DeltaField]>> {
+        let mut columns = None;
         let format = draft.map_or(SerializationFormat::Json, |d| d.format.value);
         if let Some(draft) = draft {
             for schema in &draft.dataset_schemas {
@@ -415,9 +418,12 @@ impl Linker<'_> {
                 if let Some(source) = source {
                     proof::check(draft, &schema, source, self.problems);
                 }
+                if let SchemaDocument::Delta(fields) = &schema.document {
+                    columns = Some(fields.as_slice().into());
+                }
             }
         }
-        let Some(to) = to else { return };
+        let Some(to) = to else { return columns };
         let endpoint_type = to.thing.settings.endpoint_type();
         let format_at = draft.map_or(to.at, |d| d.format.span.unwrap_or(d.at));
         if !endpoint_type.is_storage() {
@@ -426,7 +432,7 @@ impl Linker<'_> {
                 let problem = error(codes::WRONG_FORMAT, format_at, message);
                 self.problems.push(problem.help("write `serializationFormat: Json`, or leave it out"));
             }
-            return;
+            return columns;
         }
         let schema_given = draft.is_some_and(|d| d.schema.is_some());
         let format_given = draft.is_some_and(|d| d.format.span.is_some());
@@ -446,6 +452,7 @@ impl Linker<'_> {
             let message = "some of the product's pages say that local storage takes Parquet only";
             self.problems.push(warning(codes::WRONG_FORMAT, format_at, message));
         }
+        columns
     }
 
     /// The schema that a reference names, if it can be found and is of the format that is wanted.

@@ -13,6 +13,7 @@ use crate::field::{Read, TEXT, choice, object, text};
 use crate::names::SchemaRef;
 use crate::node::{Node, Text, Value};
 use crate::problems::{Problems, error, note, warning};
+use crate::schema::DeltaField;
 use crate::value::{Filled, Given, Raw, Short};
 
 /// A transformation that does something.
@@ -24,6 +25,8 @@ pub struct Transform {
     pub format: SerializationFormat,
     /// `schemaRef`.
     pub schema: Option<SchemaRef>,
+    /// The columns that the schema declares, if the output is Delta or Parquet.
+    pub columns: Option<Arc<[DeltaField]>>,
 }
 
 impl Transform {
@@ -250,6 +253,7 @@ pub(crate) fn parse(
         rules: Arc::new(rules),
         format: fields.format.value,
         schema: schema.as_ref().and_then(|s| SchemaRef::parse(s.as_str())),
+        columns: None,
     });
     TransformDraft {
         transform,

@@ -18,6 +18,8 @@ use crate::tap::Stage;
 #[derive(Default)]
 pub(crate) struct Chunk {
     pub(crate) records: Vec<Record>,
+    /// Of their payloads.
+    pub(crate) bytes: usize,
     pub(crate) dues: Vec<Due>,
     /// When its oldest record came in.
     pub(crate) since: Option<Instant>,

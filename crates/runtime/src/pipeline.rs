@@ -68,8 +68,11 @@ impl Pipeline {
         loop {
             // the loop must not starve its neighbours when both ends are always ready
             tokio::task::coop::consume_budget().await;
-            let full =
-                pending.records.len() >= chunking.records_max || unacked >= unacked_max || ending.is_some();
+            let full = pending.records.len() >= chunking.records_max
+                || pending.bytes >= chunking.bytes_max
+                || unacked >= unacked_max
+                || self.source.wants_ack()
+                || ending.is_some();
             let due = match pending.since {
                 _ if pending.dues.is_empty() => None,
                 Some(since) if !full => Some(since + chunking.latency),
@@ -156,7 +159,9 @@ impl Pipeline {
             records.iter().for_each(|record| tap.show(Stage::Source, record.clone()));
         }
         pending.since.get_or_insert_with(Instant::now);
+        let before = pending.records.len();
         self.steps.run(records, &self.instance, account, &mut pending.records);
+        pending.bytes += pending.records[before..].iter().map(|r| r.payload.len()).sum::<usize>();
         pending.dues.push(due);
     }
 }

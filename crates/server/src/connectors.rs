@@ -7,24 +7,36 @@ use tidegate_connect::{Context, Credentials, FlowIdentity, LocalBroker};
 use tidegate_core::{Sink, Source, SourceError, Trouble};
 use tidegate_identity::Tokens;
 use tidegate_model::endpoint::{MqttHost, Settings};
+#[cfg(any(feature = "kafka", feature = "lake"))]
+use tidegate_model::plan::DataDestination;
 use tidegate_model::plan::Plan;
 #[cfg(feature = "kafka")]
-use tidegate_model::plan::{DataDestination, DataSources, DestinationSpec};
+use tidegate_model::plan::{DataSources, DestinationSpec};
 use tidegate_runtime::{Connectors, DatasetState, DeadLetter, SpoolOptions};
 use tokio::sync::watch;
 
+#[cfg(feature = "lake")]
+use crate::Compression;
+use crate::StorageOptions;
 use crate::dead_letters::DeadLetters;
 use crate::services::Datasets;
 
 /// What all connections of an instance have in common; the rest comes from the plan.
 pub(crate) struct Connections {
     pub(crate) local_broker: LocalBroker,
+    /// Whether the local broker is in this process and keeps its sessions on disk.
+    pub(crate) local_broker_is_durable: bool,
     pub(crate) credentials: Arc<dyn Credentials>,
     pub(crate) tokens: Arc<dyn Tokens>,
     pub(crate) datasets: Datasets,
     /// `None` restores AIO's behaviour: what can't be processed is dropped.
     pub(crate) dead_letters: Option<Arc<DeadLetters>>,
     pub(crate) spools: Spools,
+    /// Where the folders are that stand for PersistentVolumeClaims, unless it is said otherwise.
+    #[cfg_attr(not(feature = "lake"), expect(dead_code, reason = "only the lake writes files"))]
+    pub(crate) volumes_dir: PathBuf,
+    #[cfg_attr(not(feature = "lake"), expect(dead_code, reason = "only the lake writes files"))]
+    pub(crate) storage: StorageOptions,
 }
 
 /// The spools of an instance.
@@ -45,10 +57,6 @@ impl Spools {
 }
 
 impl Connections {
-    fn local_broker_is_embedded(&self) -> bool {
-        matches!(self.local_broker, LocalBroker::Embedded(_))
-    }
-
     fn context(&self, plan: &Plan, instance: u32) -> Context {
         Context {
             flow: FlowIdentity {
@@ -68,15 +76,24 @@ impl Connections {
 
 /// Whether a flow needs a spool. The local broker in this process keeps messages itself; any other source hands over only
 /// so many before it wants them acknowledged, and what batches more than that, or asks for persistence, gets a spool.
-fn wants_spool(plan: &Plan, local_broker_is_embedded: bool) -> bool {
+///
+/// What is written to files or a table is to be there once, over any crash, and for that a message needs a place in a
+/// log: such a flow gets a spool wherever messages outlive a crash.
+fn wants_spool(plan: &Plan, local_broker: &LocalBroker, local_broker_is_durable: bool) -> bool {
+    let embedded = matches!(local_broker, LocalBroker::Embedded(_));
+    let to = &plan.destination.endpoint.settings;
     let window = match &plan.source.endpoint.settings {
-        Settings::Mqtt(mqtt) if mqtt.host == MqttHost::LocalBroker && local_broker_is_embedded => {
-            return false;
+        Settings::Mqtt(mqtt) if mqtt.host == MqttHost::LocalBroker && embedded => {
+            return local_broker_is_durable
+                && matches!(
+                    to,
+                    Settings::LocalStorage(_) | Settings::DataLakeStorage(_) | Settings::FabricOneLake(_)
+                );
         }
         Settings::Mqtt(mqtt) => u64::from(mqtt.inflight_max),
         _ => KAFKA_WINDOW,
     };
-    let batch = match &plan.destination.endpoint.settings {
+    let batch = match to {
         // these pass on what there is; what they call a batch fills while messages are on their way
         Settings::Mqtt(_) | Settings::Kafka(_) | Settings::OpenTelemetry(_) => 1,
         Settings::DataLakeStorage(s) => s.batching.messages_max.unwrap_or(u64::MAX),
@@ -108,8 +125,8 @@ impl Connectors for Connections {
 
     fn spool(&self, plan: &Plan, instance: u32) -> Option<SpoolOptions> {
         let options = self.spools.of(plan, instance);
-        let local = self.local_broker_is_embedded();
-        let wanted = instance < plan.instance_count && wants_spool(plan, local);
+        let wanted = instance < plan.instance_count
+            && wants_spool(plan, &self.local_broker, self.local_broker_is_durable);
         // one that was made earlier may hold messages
         (wanted || options.dir.exists()).then_some(options)
     }
@@ -133,6 +150,22 @@ impl Connectors for Connections {
         {
             let DestinationSpec { endpoint, headers, .. } = &plan.destination;
             return Ok(tidegate_connect_kafka::open_sink(endpoint, kafka, topic, headers, &context).into());
+        }
+        #[cfg(feature = "lake")]
+        if let (Settings::LocalStorage(_), DataDestination::Name(name)) =
+            (&plan.destination.endpoint.settings, &plan.destination.data_destination)
+        {
+            let StorageOptions { volumes, local_latency, compression } = &self.storage;
+            let options = tidegate_connect_lake::Options {
+                volume: &|name| volumes.get(name).cloned().unwrap_or_else(|| self.volumes_dir.join(name)),
+                local_latency: *local_latency,
+                compression: match compression {
+                    Compression::Snappy => tidegate_connect_lake::Compression::Snappy,
+                    Compression::Zstd => tidegate_connect_lake::Compression::Zstd,
+                },
+            };
+            let (endpoint, transform) = (&plan.destination.endpoint, plan.transform.as_ref());
+            return tidegate_connect_lake::open_sink(endpoint, transform, name, &context, &options);
         }
         tidegate_connect::open_sink(&plan.destination, &context).await.map(Arc::from)
     }

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,8 @@ pub struct Options {
     pub local_broker: LocalBrokerOptions,
     /// Secrets as files, `DIR/<secret>/<key>`, beside those among the resources.
     pub secrets_dir: Option<PathBuf>,
+    /// Of destinations that are files.
+    pub storage: StorageOptions,
     /// Whether messages that can't be processed are kept, or dropped as AIO does.
     pub keep_dead_letters: bool,
     /// How long a flow that is stopped waits for its writes.
@@ -58,6 +61,25 @@ pub struct InstanceOf {
     pub index: u32,
     /// How many there are.
     pub count: u32,
+}
+
+/// How files are written.
+#[derive(Clone, Debug)]
+pub struct StorageOptions {
+    /// Folders that stand for PersistentVolumeClaims, by name; any other is in `volumes` of the data directory.
+    pub volumes: BTreeMap<String, PathBuf>,
+    /// How long messages for local storage are gathered, at most.
+    pub local_latency: Duration,
+    /// Of Parquet files.
+    pub compression: Compression,
+}
+
+/// How Parquet files are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Compression {
+    Snappy,
+    Zstd,
 }
 
 /// Where the broker in this process keeps what outlives a connection.
@@ -145,7 +167,10 @@ fn cannot_run(plan: &Plan) -> Option<String> {
             "a source of type {} does not run in this version",
             plan.source.endpoint.settings.endpoint_type().as_str()
         ))
-    } else if !runs(&plan.destination.endpoint.settings) {
+    } else if !runs(&plan.destination.endpoint.settings)
+        && !(cfg!(feature = "lake")
+            && matches!(&plan.destination.endpoint.settings, Settings::LocalStorage(_)))
+    {
         let r#type = plan.destination.endpoint.settings.endpoint_type().as_str();
         Some(format!("a destination of type {type} does not run in this version"))
     } else {
@@ -260,6 +285,10 @@ impl Gateway {
         let stopping = CancellationToken::new();
         let mut mqtt_addresses = Vec::new();
         let mut services = None;
+        let local_broker_is_durable = matches!(
+            &options.local_broker,
+            LocalBrokerOptions::Embedded { durability: Durability::Disk, .. }
+        );
         let (broker, local_broker) = match options.local_broker {
             LocalBrokerOptions::Embedded { listeners, allow_anonymous, durability } => {
                 let (mut config, more) =
@@ -300,11 +329,14 @@ impl Gateway {
         };
         let connections = Connections {
             local_broker,
+            local_broker_is_durable,
             credentials: credentials.clone(),
             tokens,
             datasets,
             dead_letters: dead_letters.clone(),
             spools,
+            volumes_dir: data_dir.path().join("volumes"),
+            storage: options.storage,
         };
         let supervisor = Supervisor::new(
             Arc::new(connections),

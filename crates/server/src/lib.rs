@@ -24,6 +24,7 @@ mod ui;
 
 pub use data_dir::{DataDir, DataDirError};
 pub use gateway::{
-    Durability, Gateway, Idle, InstanceOf, LocalBrokerOptions, Options, Resources, StartError,
+    Compression, Durability, Gateway, Idle, InstanceOf, LocalBrokerOptions, Options, Resources, StartError,
+    StorageOptions,
 };
 pub use simulator::Thermostat;

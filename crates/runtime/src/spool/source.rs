@@ -54,7 +54,7 @@ impl SpoolSource {
 #[async_trait]
 impl Source for SpoolSource {
     async fn next(&mut self) -> Result<Option<Batch>, SourceError> {
-        if self.unacked_bytes >= UNACKED_BYTES_MAX {
+        if self.wants_ack() {
             // the call after the next acknowledgement goes on
             std::future::pending::<()>().await;
         }
@@ -98,6 +98,10 @@ impl Source for SpoolSource {
 
     fn unacked_max(&self) -> usize {
         UNACKED_MAX
+    }
+
+    fn wants_ack(&self) -> bool {
+        self.unacked_bytes >= UNACKED_BYTES_MAX
     }
 }
 
