@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
@@ -96,6 +96,24 @@ impl Gateway {
         get(&self.http, path, "127.0.0.1").await
     }
 
+    /// Any request: status and body.
+    pub(crate) async fn ask(&self, request: Request<'_>) -> (u16, String) {
+        ask(&self.http, "127.0.0.1", request).await
+    }
+
+    /// A stream of server-sent events that has begun.
+    pub(crate) async fn events(&self, path: &str) -> Events {
+        let mut stream = TcpStream::connect(&self.http).await.unwrap();
+        // without the chunks of HTTP/1.1
+        let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut lines = BufReader::new(stream).lines();
+        let status = lines.next_line().await.unwrap().unwrap();
+        assert!(status.contains(" 200 "), "{path}: {status}");
+        while !lines.next_line().await.unwrap().unwrap().is_empty() {}
+        Events(lines)
+    }
+
     /// A flow as the API has it.
     pub(crate) async fn dataflow(&self, name: &str) -> Value {
         let (status, body) = self.get("/api/v1/dataflows").await;
@@ -137,10 +155,45 @@ fn spawn(dir: &TempDir, args: &[String]) -> Child {
         .unwrap()
 }
 
+/// A stream of server-sent events.
+pub(crate) struct Events(Lines<BufReader<TcpStream>>);
+
+impl Events {
+    /// The data of the next one.
+    pub(crate) async fn next(&mut self) -> String {
+        let next = async {
+            loop {
+                let line = self.0.next_line().await.unwrap().expect("the stream goes on");
+                if let Some(data) = line.strip_prefix("data: ") {
+                    return data.to_owned();
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, next).await.expect("an event comes")
+    }
+}
+
+/// A request of HTTP/1.1.
+pub(crate) struct Request<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) headers: &'a [(&'a str, &'a str)],
+    pub(crate) body: &'a str,
+}
+
 /// A plain HTTP/1.1 GET with a Host header of choice: status and body.
 pub(crate) async fn get(address: &str, path: &str, host: &str) -> (u16, String) {
+    ask(address, host, Request { method: "GET", path, headers: &[], body: "" }).await
+}
+
+async fn ask(address: &str, host: &str, request: Request<'_>) -> (u16, String) {
+    let Request { method, path, headers, body } = request;
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();

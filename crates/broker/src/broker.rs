@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tidegate_log::Log;
+use tidegate_mqtt::topic::{self, TopicError};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -142,6 +143,20 @@ impl Broker {
     /// The clients that have a session.
     pub fn clients(&self) -> Vec<Client> {
         self.shared.with(|core| core.clients())
+    }
+
+    /// How many messages wait for a client, sent and not yet acknowledged ones included; `None` if it has no session.
+    pub fn queued_messages(&self, client_id: &str) -> Option<usize> {
+        self.shared.with(|core| core.queued(client_id))
+    }
+
+    /// Topics with a retained message that match a filter, each with the bytes of its payload.
+    ///
+    /// # Errors
+    /// It is no topic filter.
+    pub fn retained(&self, filter: &str) -> Result<Vec<(String, usize)>, TopicError> {
+        topic::check_filter(filter)?;
+        Ok(self.shared.with(|core| core.retained(filter, now())))
     }
 }
 

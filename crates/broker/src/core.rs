@@ -701,16 +701,35 @@ impl Core {
     }
 
     pub(crate) fn clients(&self) -> Vec<Client> {
+        let subscriptions = |session: &Session| {
+            let mut filters: Vec<_> = session.subscriptions.keys().map(ToString::to_string).collect();
+            filters.sort();
+            filters
+        };
         let client = |(_, session): (usize, &Session)| Client {
             client_id: session.client_id.to_string(),
             username: session.username.as_ref().map(ToString::to_string),
             connected: session.is_connected(),
             address: session.connection.as_ref().and_then(|c| c.address),
-            subscriptions: session.subscriptions.len(),
+            subscriptions: subscriptions(session),
             queued_messages: session.load().messages,
             queued_bytes: session.load().bytes,
         };
         self.sessions.0.iter().map(client).collect()
+    }
+
+    /// How many messages wait for a client.
+    pub(crate) fn queued(&self, client_id: &str) -> Option<usize> {
+        self.clients.get(client_id).map(|id| self.sessions[*id].load().messages)
+    }
+
+    /// Topics with a retained message that match a filter, and the bytes of its payload.
+    pub(crate) fn retained(&self, filter: &str, now: Instant) -> Vec<(String, usize)> {
+        let mut found = Vec::new();
+        self.retained.select(filter, now, |publication| {
+            found.push((publication.message.topic.to_string(), publication.message.payload.len()));
+        });
+        found
     }
 }
 

@@ -72,8 +72,8 @@ pub struct Client {
     pub connected: bool,
     /// Where it is connected from; none for clients in this process.
     pub address: Option<SocketAddr>,
-    /// Its subscriptions.
-    pub subscriptions: usize,
+    /// The filters it is subscribed to, in order, shared ones as `$share/<group>/<filter>`.
+    pub subscriptions: Vec<String>,
     /// Messages that wait for it.
     pub queued_messages: usize,
     /// Bytes of those.

@@ -328,6 +328,10 @@ pub(crate) enum Stage {
     Transformed,
     /// As the destination took it
     Destination,
+    /// Dropped by a filter
+    Filtered,
+    /// Could not be processed, or refused by the destination
+    DeadLettered,
 }
 
 #[derive(Args, Debug)]

@@ -6,10 +6,13 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use bytes::Bytes;
 use tidegate_core::{Diagnostic, Files, Parsed};
+use tidegate_expr::Dataset;
 use tidegate_model::{Catalog, LoadOptions};
 
 use crate::args::LoadArgs;
+use crate::out::say;
 
 /// What a folder is searched for; a file that is named itself may be called anything.
 const EXTENSIONS: [&str; 6] = ["yaml", "yml", "json", "jsonc", "bicep", "bicepparam"];
@@ -199,6 +202,19 @@ pub(crate) fn read_text(from: impl Read) -> anyhow::Result<String> {
         let line = e.as_bytes()[..e.utf8_error().valid_up_to()].split(|b| *b == b'\n').count();
         anyhow::anyhow!("it is no UTF-8 text, first in line {line}")
     })
+}
+
+/// Reads a file of JSON Lines; tells of lines that are no records.
+///
+/// # Errors
+/// The file can't be read.
+pub(crate) fn open_dataset(file: &Path) -> anyhow::Result<Dataset> {
+    let text = open(file)?;
+    let (dataset, bad_lines) = Dataset::parse(Bytes::from(text.into_bytes()));
+    for bad in bad_lines {
+        say(&format!("{}:{}: passed over, as it is {}", file.display(), bad.line, bad.message));
+    }
+    Ok(dataset)
 }
 
 /// The sample payloads in a file, and the lines they begin in: one on each line of a file that ends in `.jsonl`, else

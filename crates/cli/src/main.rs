@@ -8,7 +8,6 @@ mod diagnostics;
 mod dlq;
 mod explain;
 mod load;
-mod offline;
 mod out;
 mod resources;
 mod run;

@@ -24,13 +24,13 @@ use tidegate_model::cases::{self, Fate, Records, Step, Suite};
 use tidegate_model::node::{Node, Text, Value};
 use tidegate_model::{Catalog, LoadOptions, codes};
 use tidegate_server::message;
+use tidegate_server::offline::{self, Offline, Verdict};
 
 use self::compare::Line;
 use crate::FOUND_WANTING;
 use crate::args::{Form, Global, TestArgs};
 use crate::diagnostics::Report;
 use crate::load::{self, Loaded};
-use crate::offline::{self, Offline, Verdict};
 use crate::out::{colored, print, printable, say};
 
 /// What a folder is searched for.
@@ -194,7 +194,7 @@ fn flow(suite: &Suite, folder: &Path, catalog: &Catalog) -> Result<impl Fn() -> 
         }
         let records = match &dataset.records {
             Records::Here(lines) => Dataset::parse(Bytes::copy_from_slice(lines.as_bytes())).0,
-            Records::File(name) => offline::open_dataset(&folder.join(name.as_str()))
+            Records::File(name) => load::open_dataset(&folder.join(name.as_str()))
                 .map_err(|e| absent(name.span(), format!("can't read it: {e:#}")))?,
         };
         datasets.push((dataset.key.clone(), records));

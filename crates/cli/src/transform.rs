@@ -11,11 +11,11 @@ use tidegate_core::{Files, Record};
 use tidegate_expr::Step;
 use tidegate_model::schema::SchemaFormat;
 use tidegate_server::message::{self, Message};
+use tidegate_server::offline::{self, Offline, Verdict};
 
 use crate::args::{Form, Global, LineFormat, SchemaFile, TransformArgs};
 use crate::diagnostics::Report;
 use crate::load::{self, Loaded};
-use crate::offline::{self, Offline, Verdict};
 use crate::out::{ReaderGone, colored, print, printable, say};
 use crate::{CAN_NOT, FOUND_WANTING};
 
@@ -79,8 +79,7 @@ fn set_datasets(flow: &mut Offline, args: &TransformArgs) -> anyhow::Result<()> 
             "--dataset {key}: the data flow takes {}",
             if known.is_empty() { "no datasets".into() } else { known.join(", ") }
         );
-        let dataset =
-            offline::open_dataset(file).with_context(|| format!("can't read {}", file.display()))?;
+        let dataset = load::open_dataset(file).with_context(|| format!("can't read {}", file.display()))?;
         flow.set_dataset(key, &dataset);
         missing.retain(|m| m != key);
     }

@@ -15,6 +15,7 @@ use tidegate_model::endpoint::{Endpoint, Settings};
 use tidegate_model::plan::{DataDestination, DataSources, DestinationSpec, SourceSpec};
 
 pub use context::{Context, Credentials, FlowIdentity, LocalBroker};
+pub use mqtt::source_client_id;
 
 /// Opens the source of a data flow: connected and subscribed.
 ///

@@ -102,6 +102,11 @@ fn client_id(prefix: Option<&str>, flow: &FlowIdentity, role: Role) -> String {
     format!("{}{}{instance}{end}", prefix.unwrap_or_default(), share_group(flow))
 }
 
+/// The client identifier of the source of a data flow instance.
+pub fn source_client_id(mqtt: &Mqtt, flow: &FlowIdentity) -> String {
+    client_id(mqtt.client_id_prefix.as_deref(), flow, Role::Source)
+}
+
 /// The group in which all instances of a data flow share their subscriptions.
 fn share_group(flow: &FlowIdentity) -> String {
     format!("{}.{}.{}", flow.namespace, flow.profile, flow.dataflow)

@@ -22,6 +22,6 @@ pub use metrics::Metrics;
 pub use spool::{SPOOL_BYTES_MIN, SpoolOptions, SpoolReport};
 pub use steps::DatasetState;
 pub use supervisor::{
-    Connectors, DeadLetter, FlowReport, FlowState, NotReplayed, Supervisor, SupervisorOptions,
+    Connectors, DeadLetter, FlowReport, FlowState, InstanceReport, NotReplayed, Supervisor, SupervisorOptions,
 };
 pub use tap::{Stage, Tap, Tapped};

@@ -76,7 +76,7 @@ impl Steps {
         let watched = tap.is_watched() && instance.leg.is_last();
         let Some(transformer) = &mut self.transformer else {
             if watched {
-                records.iter().for_each(|record| tap.show(Stage::Transformed, record.clone()));
+                records.iter().for_each(|record| tap.show_transformed(record.clone(), record.clone()));
             }
             out.extend(records);
             return;
@@ -85,14 +85,21 @@ impl Steps {
         for mut record in records {
             match transformer.apply(Message::from(&record)) {
                 Outcome::Pass(passed) => {
+                    let before = watched.then(|| record.clone());
                     record.payload = passed.payload;
                     record.properties = passed.properties;
-                    if watched {
-                        tap.show(Stage::Transformed, record.clone());
+                    if let Some(before) = before {
+                        tap.show_transformed(before, record.clone());
                     }
                     out.push(record);
                 }
-                Outcome::Filtered { .. } => filtered += 1,
+                Outcome::Filtered { rule } => {
+                    filtered += 1;
+                    if watched {
+                        let words = transformer.transform().filters_in_words().swap_remove(rule);
+                        tap.show_end(Stage::Filtered, record, format!("rule {}, which {words}", rule + 1));
+                    }
+                }
                 Outcome::Failed(failure) => {
                     account.settle(1, End::DeadLettered);
                     instance.bury(DeadLetter { record, reason: failure.to_string() });

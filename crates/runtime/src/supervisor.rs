@@ -21,7 +21,7 @@ use crate::metrics::{FlowMetrics, Metrics};
 use crate::pipeline::{Exit, Pipeline};
 use crate::spool::{Spool, SpoolSink, SpoolSource};
 use crate::steps::{DatasetState, Steps};
-use crate::{Ledger, SpoolOptions, SpoolReport, Tap};
+use crate::{Ledger, SpoolOptions, SpoolReport, Stage, Tap};
 
 /// Replays that wait for a flow.
 const REPLAYS_MAX: usize = 4;
@@ -222,10 +222,23 @@ pub struct FlowReport {
     pub state: FlowState,
     /// AIO's health.
     pub health: Health,
+    /// How its instances in this process are, in their order.
+    pub instances: Vec<InstanceReport>,
     /// Where its messages are.
     pub ledger: Ledger,
     /// What lies in its spools, if it has any.
     pub spool: Option<SpoolReport>,
+}
+
+/// One of several instances of a flow.
+#[derive(Clone, Debug)]
+pub struct InstanceReport {
+    /// Which, from 0.
+    pub index: u32,
+    /// How it is.
+    pub status: HealthStatus,
+    /// What keeps it from working.
+    pub trouble: Option<Trouble>,
 }
 
 impl Supervisor {
@@ -416,10 +429,14 @@ async fn stop(leaving: Vec<Running>) {
 impl Flow {
     fn report(&self) -> FlowReport {
         let (spool, spool_trouble) = self.spool_report();
-        let (status, trouble, last_transition) = {
+        let (status, trouble, instances, last_transition) = {
             let health = self.health.lock();
             let (status, trouble) = aggregate(health.instances.values());
-            (status, trouble, health.last_transition)
+            let instances = health.instances.iter().map(|(index, instance)| {
+                let (status, trouble) = aggregate(std::iter::once(instance));
+                InstanceReport { index: *index, status, trouble }
+            });
+            (status, trouble, instances.collect(), health.last_transition)
         };
         let state = match (&trouble, status) {
             (Some(_), _) => FlowState::Troubled,
@@ -441,6 +458,7 @@ impl Flow {
             plan: self.plan.clone(),
             state,
             health: Health { status, reason_code, message, last_transition },
+            instances,
             ledger: self.ledger.lock().ledger,
             spool,
         }
@@ -665,6 +683,9 @@ impl Instance {
     /// Hands a dead letter on. Its message is settled by whoever calls.
     pub(crate) fn bury(&self, letter: DeadLetter) {
         self.flow.metrics.error("PayloadError");
+        if self.flow.tap.is_watched() {
+            self.flow.tap.show_end(Stage::DeadLettered, letter.record.clone(), letter.reason.clone());
+        }
         self.connectors.bury(&self.flow.plan, letter);
     }
 

@@ -6,22 +6,57 @@ use serde::Serialize;
 use tidegate_broker::Stats;
 use tidegate_model::endpoint::{Endpoint, MqttHost, Settings};
 use tidegate_model::plan::{DataDestination, DataSources, Plan};
-use tidegate_runtime::FlowReport;
+use tidegate_runtime::{FlowReport, InstanceReport};
+use utoipa::ToSchema;
 
 use crate::gateway::Idle;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Dataflows {
     pub(crate) dataflows: Vec<Dataflow>,
 }
 
-#[derive(Serialize)]
+/// Everything about an instance in one look. Rates are differences of counters between two looks, over that of `at`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Status {
+    pub(crate) instance: Instance,
+    /// Null where the local broker is another process.
+    pub(crate) broker: Option<Broker>,
+    pub(crate) dataflows: Vec<Dataflow>,
+}
+
+/// The process.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Instance {
+    pub(crate) version: &'static str,
+    /// When this was looked at.
+    pub(crate) at: String,
+    pub(crate) started_at: String,
+    pub(crate) uptime_seconds: u64,
+    /// Whether every flow is known to work, or its trouble is known.
+    pub(crate) ready: bool,
+    /// The namespace of resources that name none.
+    pub(crate) namespace: String,
+    /// Whether it runs files, which the API can't change.
+    pub(crate) read_only: bool,
+    /// Which of several processes it is (`--instance I/N`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) instance_index: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) instance_count: Option<u32>,
+}
+
+/// A data flow, what it does and how it is.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Dataflow {
     namespace: String,
     name: String,
     profile: String,
+    /// `Enabled` or `Disabled`.
     mode: &'static str,
+    /// `starting`, `running`, `troubled`, `disabled` or `not-run`.
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<Source>,
@@ -29,13 +64,50 @@ pub(crate) struct Dataflow {
     destination: Option<Destination>,
     instance_count: u32,
     health: Health,
+    /// The instances in this process.
+    instances: Vec<FlowInstance>,
     messages: Messages,
+    /// Messages that the source holds for the flow and that are not acknowledged yet; null where it can't be known.
+    lag: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     spool: Option<Spool>,
+    /// Null where they are not kept (`--dlq drop`).
+    dead_letters: Option<LetterBox>,
+}
+
+/// One of several instances of a flow.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct FlowInstance {
+    index: u32,
+    /// `Available`, `Unavailable` or `Unknown`.
+    status: &'static str,
+    reason_code: Option<&'static str>,
+    message: Option<String>,
+}
+
+impl From<InstanceReport> for FlowInstance {
+    fn from(InstanceReport { index, status, trouble }: InstanceReport) -> Self {
+        Self {
+            index,
+            status: status.as_str(),
+            reason_code: trouble.as_ref().map(|t| t.reason),
+            message: trouble.map(|t| t.message),
+        }
+    }
+}
+
+/// The dead letters of a flow, in numbers.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LetterBox {
+    pub(crate) count: usize,
+    pub(crate) bytes: u64,
+    /// Letters that fell out since the process started, because there were too many.
+    pub(crate) dropped: u64,
 }
 
 /// What lies in the spools of a flow.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Spool {
     messages: u64,
@@ -45,7 +117,7 @@ struct Spool {
     full_in_seconds: Option<u64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Peer {
     endpoint: String,
@@ -54,7 +126,7 @@ struct Peer {
     address: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Source {
     #[serde(flatten)]
@@ -62,7 +134,7 @@ struct Source {
     data_sources: Vec<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Destination {
     #[serde(flatten)]
@@ -70,9 +142,11 @@ struct Destination {
     data_destination: String,
 }
 
-#[derive(Clone, Serialize)]
+/// `healthState` of AIO's resources.
+#[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Health {
+    /// `Available`, `Degraded`, `Unavailable` or `Unknown`.
     status: &'static str,
     reason_code: Option<&'static str>,
     message: String,
@@ -96,30 +170,45 @@ impl Health {
     }
 }
 
-#[derive(Default, Serialize)]
+/// The books of a flow: `accepted = delivered + filtered + expired + deadLettered + inFlight`, at any moment.
+#[derive(Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Messages {
+    /// Handed over by the source, redeliveries included.
     received: u64,
+    /// Given back to the source unacknowledged; they come again.
     returned: u64,
+    /// Received less returned.
     accepted: u64,
+    /// Confirmed by the destination.
     delivered: u64,
+    /// Dropped by a filter.
     filtered: u64,
+    /// Their Message Expiry Interval ran out.
     expired: u64,
+    /// Could not be processed, or refused by the destination for good.
     dead_lettered: u64,
+    /// Taken over and not settled.
     in_flight: u64,
+    /// QoS 0 messages that were never accepted.
     dropped_when_busy: u64,
+    /// Writes that were tried again.
     retried: u64,
+    /// Payload bytes.
     bytes_received: u64,
+    /// Payload bytes.
     bytes_delivered: u64,
 }
 
-#[derive(Serialize)]
+/// Why a request is not granted.
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Error {
     error: ErrorMessage,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ErrorMessage {
+    /// A sentence.
     message: String,
 }
 
@@ -134,8 +223,17 @@ impl Dataflow {
         self.health
     }
 
+    pub(crate) fn key(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
+    pub(crate) fn with(self, lag: Option<u64>, dead_letters: Option<LetterBox>) -> Self {
+        Self { lag, dead_letters, ..self }
+    }
+
+    /// A flow that runs; the lag and the dead letters are for who knows them.
     pub(crate) fn running(report: &FlowReport) -> Self {
-        let FlowReport { plan, state, health, ledger, spool } = report;
+        let FlowReport { plan, state, health, instances, ledger, spool } = report;
         Self {
             namespace: plan.namespace.clone(),
             name: plan.name.to_string(),
@@ -152,6 +250,9 @@ impl Dataflow {
                 last_transition_time: rfc3339(health.last_transition),
                 last_update_time: rfc3339(SystemTime::now()),
             },
+            instances: instances.iter().cloned().map(FlowInstance::from).collect(),
+            lag: None,
+            dead_letters: None,
             messages: Messages {
                 received: ledger.received,
                 returned: ledger.returned,
@@ -195,8 +296,11 @@ impl Dataflow {
                 last_transition_time: now.clone(),
                 last_update_time: now,
             },
+            instances: vec![],
             messages: Messages::default(),
+            lag: None,
             spool: None,
+            dead_letters: None,
         }
     }
 }
@@ -243,7 +347,7 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
 }
 
 /// The local broker in numbers.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Broker {
     connections: usize,

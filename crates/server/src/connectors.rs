@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tidegate_connect::{Context, Credentials, FlowIdentity, LocalBroker};
-use tidegate_core::{Sink, Source, SourceError, Trouble};
+use tidegate_core::{Sink, Source, SourceError, Trouble, WriteError};
 use tidegate_identity::Tokens;
-use tidegate_model::endpoint::{MqttHost, Settings};
-#[cfg(any(feature = "kafka", feature = "lake"))]
-use tidegate_model::plan::DataDestination;
-use tidegate_model::plan::Plan;
+use tidegate_model::endpoint::{Endpoint, MqttHost, Settings};
 #[cfg(feature = "kafka")]
-use tidegate_model::plan::{DataSources, DestinationSpec};
+use tidegate_model::plan::DataSources;
+use tidegate_model::plan::{DataDestination, DestinationSpec, Plan, Transform};
+use tidegate_model::topic::TopicTemplate;
 use tidegate_runtime::{Connectors, DatasetState, DeadLetter, SpoolOptions};
 use tokio::sync::watch;
 
@@ -56,7 +55,90 @@ impl Spools {
     }
 }
 
+/// An endpoint that is to be tried.
+pub(crate) struct Trial {
+    pub(crate) endpoint: Arc<Endpoint>,
+    /// A topic.
+    pub(crate) data_destination: Option<String>,
+    pub(crate) credentials: Arc<dyn Credentials>,
+    /// Another one each time: no trial disturbs another one, or a flow.
+    pub(crate) number: u64,
+}
+
 impl Connections {
+    /// Connects as a destination does, and leaves. Sends no message.
+    pub(crate) async fn try_endpoint(&self, trial: Trial) -> Result<(), Trouble> {
+        let Trial { endpoint, data_destination, credentials, number } = trial;
+        let target = data_destination.unwrap_or_else(|| "tidegate-connection-test".into());
+        let data_destination = match &endpoint.settings {
+            Settings::Mqtt(_) => DataDestination::Topic(
+                TopicTemplate::parse(&target)
+                    .map_err(|e| Trouble::new("DataflowMqttTargetConfigurationError", e.message))?,
+            ),
+            _ => DataDestination::Name(target),
+        };
+        let context = Context {
+            flow: FlowIdentity {
+                namespace: endpoint.namespace.clone(),
+                profile: "connection-test".into(),
+                dataflow: format!("{}-{number}-{}", endpoint.name, std::process::id()),
+                instance_index: 0,
+                instance_count: 1,
+            },
+            request_disk_persistence: false,
+            local_broker: self.local_broker.clone(),
+            credentials,
+            tokens: self.tokens.clone(),
+        };
+        let destination = DestinationSpec { endpoint, data_destination, headers: vec![] };
+        let sink = self.sink(&destination, None, &context).await?;
+        let prepared = sink.prepare().await;
+        sink.close().await;
+        match prepared {
+            Ok(()) | Err(WriteError::Reject(_)) => Ok(()),
+            Err(WriteError::Retry { trouble, .. } | WriteError::Fatal(trouble)) => Err(trouble),
+        }
+    }
+
+    async fn sink(
+        &self,
+        destination: &DestinationSpec,
+        transform: Option<&Transform>,
+        context: &Context,
+    ) -> Result<Arc<dyn Sink>, Trouble> {
+        #[cfg(feature = "kafka")]
+        if let (Settings::Kafka(kafka), DataDestination::Name(topic)) =
+            (&destination.endpoint.settings, &destination.data_destination)
+        {
+            let DestinationSpec { endpoint, headers, .. } = destination;
+            return Ok(tidegate_connect_kafka::open_sink(endpoint, kafka, topic, headers, context).into());
+        }
+        #[cfg(feature = "lake")]
+        if let (Settings::LocalStorage(_), DataDestination::Name(name)) =
+            (&destination.endpoint.settings, &destination.data_destination)
+        {
+            let StorageOptions { volumes, local_latency, compression } = &self.storage;
+            let options = tidegate_connect_lake::Options {
+                volume: &|name| volumes.get(name).cloned().unwrap_or_else(|| self.volumes_dir.join(name)),
+                local_latency: *local_latency,
+                compression: match compression {
+                    Compression::Snappy => tidegate_connect_lake::Compression::Snappy,
+                    Compression::Zstd => tidegate_connect_lake::Compression::Zstd,
+                },
+            };
+            return tidegate_connect_lake::open_sink(
+                &destination.endpoint,
+                transform,
+                name,
+                context,
+                &options,
+            );
+        }
+        #[cfg(not(feature = "lake"))]
+        let _ = transform;
+        tidegate_connect::open_sink(destination, context).await.map(Arc::from)
+    }
+
     fn context(&self, plan: &Plan, instance: u32) -> Context {
         Context {
             flow: FlowIdentity {
@@ -144,29 +226,6 @@ impl Connectors for Connections {
 
     async fn open_sink(&self, plan: &Plan, instance: u32) -> Result<Arc<dyn Sink>, Trouble> {
         let context = self.context(plan, instance);
-        #[cfg(feature = "kafka")]
-        if let (Settings::Kafka(kafka), DataDestination::Name(topic)) =
-            (&plan.destination.endpoint.settings, &plan.destination.data_destination)
-        {
-            let DestinationSpec { endpoint, headers, .. } = &plan.destination;
-            return Ok(tidegate_connect_kafka::open_sink(endpoint, kafka, topic, headers, &context).into());
-        }
-        #[cfg(feature = "lake")]
-        if let (Settings::LocalStorage(_), DataDestination::Name(name)) =
-            (&plan.destination.endpoint.settings, &plan.destination.data_destination)
-        {
-            let StorageOptions { volumes, local_latency, compression } = &self.storage;
-            let options = tidegate_connect_lake::Options {
-                volume: &|name| volumes.get(name).cloned().unwrap_or_else(|| self.volumes_dir.join(name)),
-                local_latency: *local_latency,
-                compression: match compression {
-                    Compression::Snappy => tidegate_connect_lake::Compression::Snappy,
-                    Compression::Zstd => tidegate_connect_lake::Compression::Zstd,
-                },
-            };
-            let (endpoint, transform) = (&plan.destination.endpoint, plan.transform.as_ref());
-            return tidegate_connect_lake::open_sink(endpoint, transform, name, &context, &options);
-        }
-        tidegate_connect::open_sink(&plan.destination, &context).await.map(Arc::from)
+        self.sink(&plan.destination, plan.transform.as_ref(), &context).await
     }
 }

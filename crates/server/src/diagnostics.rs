@@ -1,10 +1,11 @@
 //! Diagnostics as programs read them: the one form of `check --output json` and of the API.
 
 use serde::Serialize;
-use tidegate_core::{Diagnostic, Files, Severity};
+use tidegate_core::{Diagnostic, FileId, Files, Severity};
+use utoipa::ToSchema;
 
 /// How many there are of each severity.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "they are named after the severities")]
 pub struct Summary {
     pub errors: usize,
@@ -24,11 +25,40 @@ impl Summary {
     }
 }
 
+/// What there is to say about some resources: the form of `tidegate check --output json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Report {
+    pub(crate) files: usize,
+    pub(crate) resources: usize,
+    pub(crate) summary: Summary,
+    pub(crate) diagnostics: Vec<Entry>,
+}
+
+impl Report {
+    /// Puts the diagnostics into the order of the files; those about no place in particular come last.
+    pub(crate) fn new(files: &Files, resources: usize, diagnostics: &[Diagnostic]) -> Self {
+        let mut sorted: Vec<_> = diagnostics.iter().collect();
+        sorted.sort_by_key(|d| d.span().map_or((true, FileId(0), 0), |s| (false, s.file, s.start)));
+        Self {
+            files: files.len(),
+            resources,
+            summary: Summary::of(diagnostics.iter()),
+            diagnostics: sorted.into_iter().map(|d| Entry::of(d, files)).collect(),
+        }
+    }
+
+    pub(crate) fn has_errors(&self) -> bool {
+        self.summary.errors > 0
+    }
+}
+
 /// A diagnostic with its place as line and column, from 1.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
+    /// `error`, `warning` or `note`.
     severity: String,
+    /// Such as `TG0110`; `tidegate explain` knows it.
     code: &'static str,
     message: String,
     help: Option<String>,
@@ -37,6 +67,7 @@ pub struct Entry {
     column: Option<u32>,
     end_line: Option<u32>,
     end_column: Option<u32>,
+    /// Such as `Dataflow/press`.
     resource: Option<String>,
 }
 

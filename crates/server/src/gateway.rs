@@ -3,7 +3,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use prometheus::Registry;
@@ -26,7 +27,8 @@ use crate::broker_metrics::BrokerMetrics;
 use crate::connectors::{Connections, Spools};
 use crate::credentials::Vault;
 use crate::dead_letters::DeadLetters;
-use crate::resources::{self, Change, ChangeError, Done, Verdict};
+use crate::diagnostics::Report;
+use crate::resources::{self, Change, ChangeError, Done};
 use crate::services::{Datasets, Services};
 use crate::{DataDir, DataDirError, http, simulator};
 
@@ -243,8 +245,13 @@ pub(crate) struct Shared {
     changes: tokio::sync::Mutex<()>,
     vault: Arc<Vault>,
     simulators: Mutex<Simulators>,
-    /// How many instances each flow has, where this process is one of them.
-    instance_count: Option<u32>,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) secrets_dir: Option<PathBuf>,
+    pub(crate) started_at: SystemTime,
+    /// Counts what needs a name of its own.
+    last_number: AtomicU64,
+    /// Which instance of every flow this process is, where it is one of them.
+    pub(crate) instance: Option<InstanceOf>,
     pub(crate) stopping: CancellationToken,
     broker: Option<Broker>,
     broker_metrics: BrokerMetrics,
@@ -281,7 +288,7 @@ impl Gateway {
         let address = options.http_listen;
         let http = TcpListener::bind(address).await.map_err(|error| StartError::Http { address, error })?;
         let http_address = http.local_addr().map_err(|error| StartError::Http { address, error })?;
-        let credentials = Arc::new(Vault::new(catalog.clone(), options.secrets_dir));
+        let credentials = Arc::new(Vault::new(catalog.clone(), options.secrets_dir.clone()));
         let stopping = CancellationToken::new();
         let mut mqtt_addresses = Vec::new();
         let mut services = None;
@@ -327,7 +334,7 @@ impl Gateway {
             bytes_max: options.spool_bytes_max,
             drain_rate_max: options.spool_drain_rate_max,
         };
-        let connections = Connections {
+        let connections = Arc::new(Connections {
             local_broker,
             local_broker_is_durable,
             credentials: credentials.clone(),
@@ -337,9 +344,9 @@ impl Gateway {
             spools,
             volumes_dir: data_dir.path().join("volumes"),
             storage: options.storage,
-        };
+        });
         let supervisor = Supervisor::new(
-            Arc::new(connections),
+            connections.clone(),
             Metrics::new(registry),
             SupervisorOptions {
                 drain_max: options.drain_max,
@@ -354,7 +361,11 @@ impl Gateway {
             changes: tokio::sync::Mutex::default(),
             vault: credentials,
             simulators: Mutex::default(),
-            instance_count: options.instance.map(|i| i.count),
+            connections,
+            secrets_dir: options.secrets_dir,
+            started_at: SystemTime::now(),
+            last_number: AtomicU64::new(0),
+            instance: options.instance,
             stopping,
             broker,
             broker_metrics,
@@ -442,7 +453,7 @@ impl Shared {
         self: &Arc<Self>,
         dry_run: bool,
         work: impl FnOnce(&resources::Resources) -> Result<Change, ChangeError> + Send + 'static,
-    ) -> Result<(Vec<Done>, Verdict), ChangeError> {
+    ) -> Result<(Vec<Done>, Report), ChangeError> {
         let shared = self.clone();
         let done = tokio::spawn(async move {
             let _turn = shared.changes.lock().await;
@@ -477,7 +488,7 @@ impl Shared {
         *self.idle.lock() = catalog.dataflows().iter().filter_map(Idle::of).collect();
         let mut plans: Vec<_> =
             catalog.plans().into_iter().filter(|plan| cannot_run(plan).is_none()).collect();
-        if let Some(count) = self.instance_count {
+        if let Some(InstanceOf { count, .. }) = self.instance {
             for plan in &mut plans {
                 Arc::make_mut(plan).instance_count = count;
             }
@@ -518,15 +529,28 @@ impl Shared {
         self.broker.as_ref()
     }
 
+    /// The resources of now.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        self.vault.catalog()
+    }
+
+    /// A number that nobody has been given since the start.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.last_number.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Namespace and name of every flow.
+    pub(crate) fn flows(&self) -> Vec<(String, String)> {
+        let running = self.supervisor.report();
+        let running = running.iter().map(|r| (r.plan.namespace.clone(), r.plan.name.to_string()));
+        running.chain(self.idle.lock().iter().map(|i| (i.namespace.clone(), i.name.clone()))).collect()
+    }
+
     /// The namespace of the flow of that name.
     pub(crate) fn find_flow(&self, namespace: Option<&str>, name: &str) -> Result<String, String> {
         let mut found: Vec<String> = self
-            .supervisor
-            .report()
-            .iter()
-            .map(|r| (&r.plan.namespace, r.plan.name.as_str()))
-            .map(|(ns, n)| (ns.clone(), n.to_owned()))
-            .chain(self.idle.lock().iter().map(|i| (i.namespace.clone(), i.name.clone())))
+            .flows()
+            .into_iter()
             .filter(|(ns, n)| n == name && namespace.is_none_or(|wanted| wanted == ns))
             .map(|(ns, _)| ns)
             .collect();

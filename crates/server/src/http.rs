@@ -1,56 +1,104 @@
 //! HTTP: the web UI's files, `/metrics`, `/healthz` and `/readyz` for anybody who can reach the port, `/api/v1` for this
 //! machine only.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
-use axum::extract::{ConnectInfo, Path, Query, Request, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use futures_util::{Stream, stream};
-use prometheus::TextEncoder;
-use serde::Deserialize;
-use serde_json::json;
-use tidegate_runtime::{Stage, Tapped};
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
+use utoipa::OpenApi;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
+use utoipa_axum::router::OpenApiRouter;
 
-use crate::api::{Broker, Dataflow, Dataflows, Error, rfc3339};
+use crate::api::Error;
 use crate::gateway::Shared;
-use crate::message::Message;
-use crate::{http_dead_letters, http_resources, http_services, ui};
+use crate::{
+    http_broker, http_dead_letters, http_resources, http_services, http_status, http_tap, http_try, ui,
+};
 
-/// How often a tap without messages shows that it is still there.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "tidegate",
+        description = "The control API of one running instance. What goes wrong is answered with `error.message`, a sentence.",
+    ),
+    components(schemas(Error))
+)]
+struct Document;
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    let api = Router::new()
-        .route("/dataflows", get(dataflows))
-        .route("/dataflows/{name}/tap", get(tap))
-        .route("/broker", get(broker))
+    let api = OpenApiRouter::new()
+        .merge(http_status::router())
+        .merge(http_tap::router())
+        .merge(http_try::router())
         .merge(http_resources::router())
-        .merge(http_services::router())
         .merge(http_dead_letters::router())
+        .merge(http_services::router())
+        .merge(http_broker::router());
+    let (api, mut document) =
+        OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", api).split_for_parts();
+    document.paths.paths.values_mut().flat_map(operations).for_each(may_fail);
+    let document: Arc<str> = document.to_pretty_json().expect("all keys are strings").into();
+    let document = async move || ([(header::CONTENT_TYPE, "application/json")], document.to_string());
+    let api = api
+        .route("/api/v1/openapi.json", get(document))
+        .route("/api/v1/{*path}", axum::routing::any(no_such_path))
         .layer(middleware::from_fn(local_only));
     Router::new()
-        .nest("/api/v1", api)
-        .route("/metrics", get(metrics))
+        .merge(api)
+        .route("/metrics", get(http_status::prometheus))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .merge(ui::router())
         .with_state(shared)
 }
 
+fn operations(path: &mut utoipa::openapi::PathItem) -> impl Iterator<Item = &mut Operation> {
+    let utoipa::openapi::PathItem { get, put, post, delete, .. } = path;
+    [get, put, post, delete].into_iter().flatten()
+}
+
+/// Every operation may be refused.
+fn may_fail(operation: &mut Operation) {
+    let refusal = |description: &str| {
+        ResponseBuilder::new()
+            .description(description)
+            .content(
+                "application/json",
+                ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).build(),
+            )
+            .build()
+    };
+    for (status, description) in
+        [("4XX", "What is wrong with the request"), ("5XX", "Why it can't be done now")]
+    {
+        let responses = &mut operation.responses.responses;
+        responses.entry(status.into()).or_insert_with(|| refusal(description).into());
+    }
+}
+
+async fn no_such_path() -> Refusal {
+    refuse(StatusCode::NOT_FOUND, "the API has no such path: see /api/v1/openapi.json")
+}
+
 /// Payloads are for people on this machine. The peer must be on it, and the page that asks must not be of another
-/// host: a name that was rebound to loopback (DNS rebinding) shows in the Host header, a foreign page in Origin.
+/// host: a name that was rebound to loopback (DNS rebinding) shows in the Host header, a foreign page in Origin and
+/// Sec-Fetch-Site.
 async fn local_only(ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request, next: Next) -> Response {
-    let headers = request.headers();
+    if peer.ip().to_canonical().is_loopback() && is_local(request.headers()) {
+        next.run(request).await
+    } else {
+        let why = "the API answers this machine only, as localhost or a loopback address";
+        refuse(StatusCode::FORBIDDEN, why).into_response()
+    }
+}
+
+fn is_local(headers: &HeaderMap) -> bool {
     let host_of = |value: &str| {
         let authority = value.split_once("://").map_or(value, |(_, rest)| rest);
         let host = authority.rsplit_once(':').map_or(authority, |(host, port)| {
@@ -59,14 +107,12 @@ async fn local_only(ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request
         host == "localhost"
             || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
     };
-    let local =
-        |name| headers.get(name).is_none_or(|value: &header::HeaderValue| value.to_str().is_ok_and(host_of));
-    if peer.ip().to_canonical().is_loopback() && local(header::HOST) && local(header::ORIGIN) {
-        next.run(request).await
-    } else {
-        let why = "the API answers this machine only, as localhost or a loopback address";
-        (StatusCode::FORBIDDEN, Json(Error::new(why))).into_response()
-    }
+    let all = |name: &str, holds: &dyn Fn(&str) -> bool| {
+        headers.get_all(name).iter().all(|value| value.to_str().is_ok_and(holds))
+    };
+    all("host", &host_of)
+        && all("origin", &host_of)
+        && all("sec-fetch-site", &|site| site == "same-origin" || site == "none")
 }
 
 /// Why a request is not granted.
@@ -82,18 +128,12 @@ pub(crate) fn refuse(status: StatusCode, why: impl Into<String>) -> Refusal {
     Refusal(status, why.into())
 }
 
-async fn dataflows(State(shared): State<Arc<Shared>>) -> Json<Dataflows> {
-    let mut dataflows: Vec<_> = shared.supervisor.report().iter().map(Dataflow::running).collect();
-    dataflows.extend(shared.idle.lock().iter().map(Dataflow::idle));
-    Json(Dataflows { dataflows })
-}
-
-async fn broker(State(shared): State<Arc<Shared>>) -> Response {
-    match shared.broker() {
-        Some(broker) => Json(Broker::of(&broker.stats())).into_response(),
-        None => (StatusCode::NOT_FOUND, Json(Error::new("the local broker is not in this process")))
-            .into_response(),
-    }
+/// Runs what waits for the disk, or computes for long, where it keeps nobody else waiting.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| refuse(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))
 }
 
 async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str) {
@@ -102,77 +142,4 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str)
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "starting\n")
     }
-}
-
-async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    shared.show_metrics();
-    match TextEncoder::new().encode_to_string(&shared.registry().gather()) {
-        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
-}
-
-#[derive(Deserialize)]
-struct TapQuery {
-    stage: Option<String>,
-    namespace: Option<String>,
-}
-
-async fn tap(
-    State(shared): State<Arc<Shared>>,
-    Path(name): Path<String>,
-    Query(query): Query<TapQuery>,
-) -> Response {
-    let stage = match query.stage.as_deref() {
-        None => None,
-        Some("source") => Some(Stage::Source),
-        Some("transformed") => Some(Stage::Transformed),
-        Some("destination") => Some(Stage::Destination),
-        Some(other) => {
-            let why = format!("there is no stage {other:?}: source, transformed or destination");
-            return (StatusCode::BAD_REQUEST, Json(Error::new(why))).into_response();
-        }
-    };
-    match shared.find_flow(query.namespace.as_deref(), &name) {
-        Ok(namespace) => {
-            let watch = shared.supervisor.tap(&namespace, &name).watch();
-            Sse::new(events(watch, stage, shared.stopping.clone()))
-                .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
-                .into_response()
-        }
-        Err(why) => (StatusCode::NOT_FOUND, Json(Error::new(why))).into_response(),
-    }
-}
-
-fn events(
-    watch: Receiver<Tapped>,
-    stage: Option<Stage>,
-    stopping: tokio_util::sync::CancellationToken,
-) -> impl Stream<Item = Result<Event, Infallible>> {
-    stream::unfold((watch, stopping), move |(mut watch, stopping)| async move {
-        loop {
-            let event = tokio::select! {
-                seen = watch.recv() => match seen {
-                    Ok(seen) if stage.is_none_or(|s| s == seen.stage) => Event::default().data(line(&seen)),
-                    Ok(_) => continue,
-                    Err(RecvError::Lagged(n)) => Event::default().event("lagged").data(json!({ "skipped": n }).to_string()),
-                    Err(RecvError::Closed) => return None,
-                },
-                () = stopping.cancelled() => return None,
-            };
-            return Some((Ok(event), (watch, stopping)));
-        }
-    })
-}
-
-fn line(seen: &Tapped) -> String {
-    let stage = match seen.stage {
-        Stage::Source => "source",
-        Stage::Transformed => "transformed",
-        Stage::Destination => "destination",
-    };
-    let received = SystemTime::now() - seen.record.received_at.elapsed();
-    let message =
-        Message { stage: Some(stage), timestamp: Some(rfc3339(received)), ..Message::of(&seen.record) };
-    serde_json::to_string(&message).expect("a message has string keys only")
 }

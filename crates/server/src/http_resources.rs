@@ -3,31 +3,34 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::Json;
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use tidegate_model::Kind;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use crate::api::{Dataflow, Health};
+use crate::api::{Dataflow, Error, Health};
+use crate::diagnostics::Report;
 use crate::gateway::Shared;
 use crate::http::{Refusal, refuse};
-use crate::resources::{ChangeError, Document, Done, Id, Verdict};
+use crate::http_input::{Body, Path, Query, Text};
+use crate::resources::{ChangeError, Document, Done, Id};
 
-pub(crate) fn router() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/resources", get(list))
-        .route("/resources/{kind}/{namespace}/{name}", get(one).put(put).delete(delete_one))
-        .route("/apply", post(apply))
-        .route("/delete", post(delete))
+pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(one, put, delete_one))
+        .routes(routes!(apply))
+        .routes(routes!(delete))
 }
 
 /// A resource as it is said and how it is.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Resource {
     kind: &'static str,
@@ -42,14 +45,17 @@ struct Resource {
     text: Option<String>,
     /// The same as JSON, if it is one document.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     manifest: Option<Box<RawValue>>,
-    status: Status,
+    #[schema(inline)]
+    status: ResourceStatus,
 }
 
 /// `status` of AIO's resources (dataflows, section 13).
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Status {
+struct ResourceStatus {
+    /// `Succeeded` or `Failed`.
     provisioning_state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     health_state: Option<Health>,
@@ -79,7 +85,7 @@ impl Healths {
         Self { flows, invalid }
     }
 
-    fn status(&self, (kind, namespace, name): &Id) -> Status {
+    fn status(&self, (kind, namespace, name): &Id) -> ResourceStatus {
         let key = (namespace.clone(), name.clone());
         let failed = *kind == Kind::Dataflow && self.invalid.contains(&key);
         let health_state = match kind {
@@ -92,7 +98,7 @@ impl Healths {
             }
             _ => None,
         };
-        Status { provisioning_state: if failed { "Failed" } else { "Succeeded" }, health_state }
+        ResourceStatus { provisioning_state: if failed { "Failed" } else { "Succeeded" }, health_state }
     }
 }
 
@@ -115,22 +121,34 @@ fn resource(id: &Id, document: &Document, healths: &Healths) -> Resource {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ResourceList {
+    items: Vec<Resource>,
+    /// Whether the instance runs files, which the API can't change.
+    read_only: bool,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Filter {
     kind: Option<String>,
     namespace: Option<String>,
     name: Option<String>,
 }
 
-fn kind_of(text: &str) -> Result<Kind, Refusal> {
+pub(crate) fn kind_of(text: &str) -> Result<Kind, Refusal> {
     let known = Kind::ALL.into_iter().find(|k| k.as_str().eq_ignore_ascii_case(text));
     known.ok_or_else(|| refuse(StatusCode::BAD_REQUEST, format!("there is no kind `{text}`")))
 }
 
+/// Every resource as it was written, and how it is.
+#[utoipa::path(get, path = "/resources", tag = "resources", params(Filter),
+    responses((status = 200, body = ResourceList)))]
 async fn list(
     State(shared): State<Arc<Shared>>,
     Query(filter): Query<Filter>,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Json<ResourceList>, Refusal> {
     let kind = filter.kind.as_deref().map(kind_of).transpose()?;
     let healths = Healths::of(&shared);
     let resources = shared.resources.lock();
@@ -139,14 +157,28 @@ async fn list(
             && filter.namespace.as_ref().is_none_or(|namespace| namespace == ns)
             && filter.name.as_ref().is_none_or(|name| name == n)
     });
-    let items: Vec<_> = wanted.map(|(id, document)| resource(id, document, &healths)).collect();
-    Ok(Json(json!({ "items": items, "readOnly": resources.is_read_only() })))
+    let items = wanted.map(|(id, document)| resource(id, document, &healths)).collect();
+    Ok(Json(ResourceList { items, read_only: resources.is_read_only() }))
 }
 
 fn id((kind, namespace, name): (String, String, String)) -> Result<Id, Refusal> {
     Ok((kind_of(&kind)?, namespace, name))
 }
 
+/// What a resource is called.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it describes what is read as a tuple")]
+struct IdPath {
+    /// Such as `Dataflow`; case does not matter.
+    kind: String,
+    namespace: String,
+    name: String,
+}
+
+/// One resource. Its version is its `ETag`, too.
+#[utoipa::path(get, path = "/resources/{kind}/{namespace}/{name}", tag = "resources", params(IdPath),
+    responses((status = 200, body = Resource)))]
 async fn one(
     State(shared): State<Arc<Shared>>,
     Path(path): Path<(String, String, String)>,
@@ -188,27 +220,46 @@ impl Condition {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(rename_all = "camelCase")]
 struct ChangeQuery {
+    /// Whether to judge, and change nothing.
     #[serde(default)]
     dry_run: bool,
 }
 
+/// Conditions on the version of a resource.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes what is read from the headers")]
+struct ConditionHeaders {
+    /// The `ETag` the resource is to have; else the answer is 412.
+    #[param(rename = "If-Match")]
+    if_match: Option<String>,
+    /// `*`: the resource is not to be there yet; else the answer is 412.
+    #[param(rename = "If-None-Match")]
+    if_none_match: Option<String>,
+}
+
+/// Creates a resource or changes it. The body is its manifest, in YAML or JSON.
+#[utoipa::path(put, path = "/resources/{kind}/{namespace}/{name}", tag = "resources",
+    params(IdPath, ChangeQuery, ConditionHeaders),
+    request_body(content = String, content_type = "application/yaml"),
+    responses(
+        (status = 200, body = Changed),
+        (status = 422, description = "It would have errors; nothing is changed", body = Invalid)))]
 async fn put(
     State(shared): State<Arc<Shared>>,
     Path(path): Path<(String, String, String)>,
     Query(query): Query<ChangeQuery>,
     headers: HeaderMap,
-    text: String,
-) -> Response {
-    let id = match id(path) {
-        Ok(id) => id,
-        Err(refusal) => return refusal.into_response(),
-    };
+    Text(text): Text,
+) -> Result<Response, Refusal> {
+    let id = id(path)?;
     let condition = Condition::of(&headers);
     let file = format!("{}/{}", id.0, id.2);
-    answer(
+    Ok(answer(
         shared
             .change(query.dry_run, move |resources| {
                 condition.holds(resources.all().get(&id))?;
@@ -221,21 +272,24 @@ async fn put(
                 }
             })
             .await,
-    )
+    ))
 }
 
+/// Deletes a resource.
+#[utoipa::path(delete, path = "/resources/{kind}/{namespace}/{name}", tag = "resources",
+    params(IdPath, ChangeQuery, ConditionHeaders),
+    responses(
+        (status = 200, body = Changed),
+        (status = 422, description = "Others would have errors; nothing is changed", body = Invalid)))]
 async fn delete_one(
     State(shared): State<Arc<Shared>>,
     Path(path): Path<(String, String, String)>,
     Query(query): Query<ChangeQuery>,
     headers: HeaderMap,
-) -> Response {
-    let id = match id(path) {
-        Ok(id) => id,
-        Err(refusal) => return refusal.into_response(),
-    };
+) -> Result<Response, Refusal> {
+    let id = id(path)?;
     let condition = Condition::of(&headers);
-    answer(
+    Ok(answer(
         shared
             .change(query.dry_run, move |resources| {
                 let change = resources.delete(std::slice::from_ref(&id))?;
@@ -243,47 +297,60 @@ async fn delete_one(
                 Ok(change)
             })
             .await,
-    )
+    ))
 }
 
 /// Texts of manifests, all applied or none.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct ApplyBody {
     files: Vec<NamedText>,
 }
 
-#[derive(Deserialize)]
-struct NamedText {
-    name: String,
-    text: String,
+/// A file.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct NamedText {
+    /// What diagnostics call it; its ending says what it is.
+    pub(crate) name: String,
+    pub(crate) text: String,
 }
 
+/// Creates and changes resources, all of them or none.
+#[utoipa::path(post, path = "/apply", tag = "resources", params(ChangeQuery), request_body = ApplyBody,
+    responses(
+        (status = 200, body = Changed),
+        (status = 422, description = "There would be errors; nothing is changed", body = Invalid)))]
 async fn apply(
     State(shared): State<Arc<Shared>>,
     Query(query): Query<ChangeQuery>,
-    Json(body): Json<ApplyBody>,
+    Body(body): Body<ApplyBody>,
 ) -> Response {
     let texts: Vec<_> = body.files.into_iter().map(|file| (file.name, file.text)).collect();
     answer(shared.change(query.dry_run, move |resources| resources.apply(&texts)).await)
 }
 
 /// Names of resources, all deleted or none.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct DeleteBody {
     resources: Vec<Name>,
 }
 
-#[derive(Deserialize)]
+/// What a resource is called.
+#[derive(Deserialize, ToSchema)]
 struct Name {
     kind: String,
     namespace: Option<String>,
     name: String,
 }
 
+/// Deletes resources, all of them or none.
+#[utoipa::path(post, path = "/delete", tag = "resources", params(ChangeQuery), request_body = DeleteBody,
+    responses(
+        (status = 200, body = Changed),
+        (status = 422, description = "Others would have errors; nothing is changed", body = Invalid)))]
 async fn delete(
     State(shared): State<Arc<Shared>>,
     Query(query): Query<ChangeQuery>,
-    Json(body): Json<DeleteBody>,
+    Body(body): Body<DeleteBody>,
 ) -> Response {
     let default = shared.resources.lock().namespace().to_owned();
     let ids = body
@@ -296,26 +363,51 @@ async fn delete(
     }
 }
 
-fn answer(changed: Result<(Vec<Done>, Verdict), ChangeError>) -> Response {
+/// What a call did.
+#[derive(Serialize, ToSchema)]
+struct Changed {
+    results: Vec<ResourceChange>,
+    report: Report,
+}
+
+/// What a call did with one resource.
+#[derive(Serialize, ToSchema)]
+struct ResourceChange {
+    kind: &'static str,
+    namespace: String,
+    name: String,
+    /// `created`, `configured`, `unchanged` or `deleted`.
+    action: &'static str,
+    /// What it is now, unless it is gone; never of a Secret.
+    text: Option<String>,
+}
+
+/// Why nothing was done: an error with the diagnostics.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Invalid {
+    #[serde(flatten)]
+    error: Error,
+    report: Report,
+}
+
+impl Invalid {
+    pub(crate) fn new(why: &str, report: Report) -> Self {
+        Self { error: Error::new(why), report }
+    }
+}
+
+fn answer(changed: Result<(Vec<Done>, Report), ChangeError>) -> Response {
     match changed {
-        Ok((done, verdict)) => {
+        Ok((done, report)) => {
             let result = |Done { id: (kind, namespace, name), action, text }: Done| {
-                let text = text.filter(|_| kind != Kind::Secret);
-                json!({
-                    "kind": kind.as_str(),
-                    "namespace": namespace,
-                    "name": name,
-                    "action": action.as_str(),
-                    "text": text.as_deref(),
-                })
+                let text = text.filter(|_| kind != Kind::Secret).map(|text| text.to_string());
+                ResourceChange { kind: kind.as_str(), namespace, name, action: action.as_str(), text }
             };
-            let results: Vec<Value> = done.into_iter().map(result).collect();
-            Json(json!({ "results": results, "report": report(&verdict) })).into_response()
+            Json(Changed { results: done.into_iter().map(result).collect(), report }).into_response()
         }
-        Err(ChangeError::Invalid(verdict)) => {
-            let error = json!({ "message": "the resources have errors; nothing was changed" });
-            let body = json!({ "error": error, "report": report(&verdict) });
-            (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response()
+        Err(ChangeError::Invalid(report)) => {
+            let invalid = Invalid::new("the resources have errors; nothing was changed", report);
+            (StatusCode::UNPROCESSABLE_ENTITY, Json(invalid)).into_response()
         }
         Err(ChangeError::Bad(why)) => refuse(StatusCode::BAD_REQUEST, why).into_response(),
         Err(ChangeError::ReadOnly) => refuse(
@@ -334,14 +426,4 @@ fn answer(changed: Result<(Vec<Done>, Verdict), ChangeError>) -> Response {
                 .into_response()
         }
     }
-}
-
-/// The form of `tidegate check --output json`.
-fn report(verdict: &Verdict) -> Value {
-    json!({
-        "files": verdict.files,
-        "resources": verdict.resources,
-        "summary": verdict.summary,
-        "diagnostics": verdict.entries,
-    })
 }

@@ -10,6 +10,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidegate_core::{PropertiesBuilder, Property, Record};
+use utoipa::ToSchema;
 
 use crate::api::rfc3339;
 
@@ -17,7 +18,7 @@ use crate::api::rfc3339;
 const TIMESTAMP_MAX: i64 = 253_402_300_799_999;
 
 /// The record as outsiders see it: topic, payload (`payloadBase64` where it is no JSON), and the properties it has.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Message<'a> {
     /// Where in a data flow it was seen: `source`, `transformed` or `destination`.
@@ -27,12 +28,14 @@ pub struct Message<'a> {
     pub topic: &'a str,
     /// The payload, if it is JSON; otherwise it is in `payload_base64`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub payload: Option<Box<RawValue>>,
     /// The payload, if it is no JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload_base64: Option<String>,
     /// MQTT user properties or Kafka headers; names may repeat.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Vec<String>>)]
     pub user_properties: Vec<(&'a str, &'a str)>,
     /// MQTT Content Type.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tidegate_core::{Diagnostic, Files, Parsed, Severity};
 use tidegate_model::{Catalog, Kind, LoadOptions};
 
-use crate::diagnostics::{Entry, Summary};
+use crate::diagnostics::{Entry, Report, Summary};
 
 /// What a resource is called: kind, namespace, name.
 pub(crate) type Id = (Kind, String, String);
@@ -103,7 +103,7 @@ pub(crate) struct Done {
 #[derive(Debug)]
 pub(crate) enum ChangeError {
     /// The resources would not be valid; what is said about them.
-    Invalid(Verdict),
+    Invalid(Report),
     /// The request can't be meant.
     Bad(String),
     /// They came as files.
@@ -116,21 +116,12 @@ pub(crate) enum ChangeError {
     Disk(io::Error),
 }
 
-/// What there is to say about some resources.
-#[derive(Debug, Default)]
-pub(crate) struct Verdict {
-    pub(crate) files: usize,
-    pub(crate) resources: usize,
-    pub(crate) entries: Vec<Entry>,
-    pub(crate) summary: Summary,
-}
-
 /// A change, worked out and not made.
 #[derive(Debug)]
 pub(crate) struct Change {
     pub(crate) catalog: Catalog,
     pub(crate) actions: Vec<Done>,
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: Report,
     documents: BTreeMap<Id, Document>,
     known: HashSet<Known>,
 }
@@ -211,6 +202,11 @@ impl Resources {
     /// Whether requests may change them.
     pub(crate) fn is_read_only(&self) -> bool {
         self.dir.is_none()
+    }
+
+    /// How they are loaded.
+    pub(crate) fn options(&self) -> &LoadOptions {
+        &self.options
     }
 
     /// The namespace of resources that name none.
@@ -305,11 +301,11 @@ impl Resources {
         Ok(Change { catalog, actions, verdict, documents, known })
     }
 
-    fn load(&self, documents: &BTreeMap<Id, Document>) -> (Catalog, Verdict, HashSet<Known>) {
+    fn load(&self, documents: &BTreeMap<Id, Document>) -> (Catalog, Report, HashSet<Known>) {
         self.load_documents(&documents.values().collect::<Vec<_>>())
     }
 
-    fn load_documents(&self, documents: &[&Document]) -> (Catalog, Verdict, HashSet<Known>) {
+    fn load_documents(&self, documents: &[&Document]) -> (Catalog, Report, HashSet<Known>) {
         let mut files = Files::default();
         for document in documents {
             files.add(document.file.clone(), document.text.clone());
@@ -322,10 +318,10 @@ impl Resources {
             Entry::of(d, &files).moved_down(before)
         };
         let names: HashSet<&str> = documents.iter().map(|d| d.file.as_str()).collect();
-        let verdict = Verdict {
+        let verdict = Report {
             files: names.len(),
             resources: catalog.resources().len(),
-            entries: diagnostics.iter().map(entry).collect(),
+            diagnostics: diagnostics.iter().map(entry).collect(),
             summary: Summary::of(diagnostics.iter()),
         };
         let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error);

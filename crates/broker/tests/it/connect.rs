@@ -247,7 +247,10 @@ async fn clients_can_be_listed() {
     let mut clients = broker.clients();
     clients.sort_by_key(|client| client.client_id.clone());
     assert_eq!(clients.iter().map(|c| c.connected).collect::<Vec<_>>(), [false, true]);
-    assert_eq!((clients[0].subscriptions, clients[0].queued_messages, clients[0].queued_bytes), (1, 1, 6));
+    assert_eq!(
+        (clients[0].subscriptions.len(), clients[0].queued_messages, clients[0].queued_bytes),
+        (1, 1, 6)
+    );
     assert_eq!((clients[1].address, clients[1].queued_messages), (Some(loopback()), 0));
 }
 

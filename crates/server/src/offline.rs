@@ -1,8 +1,5 @@
 //! A data flow without its ends: what becomes of a message, as far as the flow decides it.
 
-use std::path::Path;
-
-use bytes::Bytes;
 use tidegate_connect::properties::PropertyRules;
 use tidegate_core::Record;
 use tidegate_expr::{Dataset, Message, Outcome, Step, Transformer};
@@ -11,11 +8,8 @@ use tidegate_model::plan::{DataDestination, DestinationSpec};
 use tidegate_model::topic::TopicFilter;
 use tidegate_model::{Catalog, Outline};
 
-use crate::load;
-use crate::out::say;
-
 /// A data flow to try out, with its memory.
-pub(crate) struct Offline {
+pub struct Offline {
     transformer: Option<Transformer>,
     destination: DestinationSpec,
     /// What each filter rule does, in words.
@@ -25,11 +19,16 @@ pub(crate) struct Offline {
 }
 
 /// What becomes of a message.
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// It goes on.
     Passed(Record),
-    /// A filter drops it; which, counted from 1, and what it does in words.
-    Filtered { rule: usize, words: String },
+    /// A filter drops it.
+    Filtered {
+        /// Which, counted from 1.
+        rule: usize,
+        /// What it does.
+        words: String,
+    },
     /// It can't be processed, and why.
     Failed(String),
 }
@@ -38,7 +37,7 @@ pub(crate) enum Verdict {
 ///
 /// # Errors
 /// A sentence that names the data flows there are.
-pub(crate) fn choose<'a>(
+pub fn choose<'a>(
     catalog: &'a Catalog,
     namespace: Option<&str>,
     name: Option<&str>,
@@ -70,7 +69,7 @@ pub(crate) fn choose<'a>(
 
 impl Offline {
     /// A flow that has seen no message. Until they are set, its datasets are empty.
-    pub(crate) fn new(outline: &Outline) -> Self {
+    pub fn new(outline: &Outline) -> Self {
         let rules = outline.transform.as_ref().map(|transform| transform.rules.clone());
         let mut transformer = rules.map(Transformer::new);
         if let Some(transformer) = &mut transformer {
@@ -87,20 +86,20 @@ impl Offline {
     }
 
     /// The state store keys of its datasets.
-    pub(crate) fn dataset_keys(&self) -> Vec<String> {
+    pub fn dataset_keys(&self) -> Vec<String> {
         let keys = self.transformer.iter().flat_map(|t| t.transform().dataset_keys());
         keys.map(str::to_owned).collect()
     }
 
     /// Sets the records of a dataset.
-    pub(crate) fn set_dataset(&mut self, key: &str, dataset: &Dataset) {
+    pub fn set_dataset(&mut self, key: &str, dataset: &Dataset) {
         if let Some(transformer) = &mut self.transformer {
             transformer.set_dataset(key, dataset);
         }
     }
 
     /// Enriches, filters and maps.
-    pub(crate) fn transform(&mut self, record: Record) -> Verdict {
+    pub fn transform(&mut self, record: Record) -> Verdict {
         let record = self.received(record);
         match &mut self.transformer {
             None => Verdict::Passed(record),
@@ -112,7 +111,7 @@ impl Offline {
     }
 
     /// The same, and what each rule did.
-    pub(crate) fn explain(&mut self, record: Record) -> (Verdict, Vec<Step>) {
+    pub fn explain(&mut self, record: Record) -> (Verdict, Vec<Step>) {
         let record = self.received(record);
         match &mut self.transformer {
             None => (Verdict::Passed(record), vec![]),
@@ -149,7 +148,7 @@ impl Offline {
     ///
     /// # Errors
     /// A sentence: the topic can't be resolved, or a header doesn't fit.
-    pub(crate) fn send(&self, record: &Record) -> Result<Record, String> {
+    pub fn send(&self, record: &Record) -> Result<Record, String> {
         let DestinationSpec { endpoint, data_destination, headers } = &self.destination;
         let topic = match data_destination {
             DataDestination::Name(name) => name.clone(),
@@ -174,17 +173,4 @@ impl Offline {
             ..record.clone()
         })
     }
-}
-
-/// Reads a file of JSON Lines; tells of lines that are no records.
-///
-/// # Errors
-/// The file can't be read.
-pub(crate) fn open_dataset(file: &Path) -> anyhow::Result<Dataset> {
-    let text = load::open(file)?;
-    let (dataset, bad_lines) = Dataset::parse(Bytes::from(text.into_bytes()));
-    for bad in bad_lines {
-        say(&format!("{}:{}: passed over, as it is {}", file.display(), bad.line, bad.message));
-    }
-    Ok(dataset)
 }

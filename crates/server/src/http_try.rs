@@ -1,0 +1,351 @@
+//! `/api/v1/check`, `/api/v1/transform` and `/api/v1/endpoints:test`: what would be, without doing it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tidegate_core::{Files, Parsed, Record};
+use tidegate_expr::{Dataset, FilterSemantics, Json as JsonValue, Shape, parse_json};
+use tidegate_model::endpoint::Settings;
+use tidegate_model::{Catalog, Kind, LoadOptions};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::connectors::Trial;
+use crate::credentials::Vault;
+use crate::diagnostics::Report;
+use crate::gateway::Shared;
+use crate::http::{Refusal, aside, refuse};
+use crate::http_input::Body;
+use crate::http_resources::{Invalid, NamedText, kind_of};
+use crate::message::{self, Message};
+use crate::offline::{self, Offline, Verdict};
+use crate::services::Services;
+
+/// How long an endpoint has to answer.
+const TRIAL_MAX: Duration = Duration::from_secs(15);
+
+pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new().routes(routes!(check)).routes(routes!(transform)).routes(routes!(test_endpoint))
+}
+
+/// Texts of resources, and how to read them.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Documents {
+    /// YAML, JSON, ARM templates and, where the name ends in `.bicep`, Bicep. Files that they name must be among them.
+    #[serde(default)]
+    files: Vec<NamedText>,
+    /// Whether an endpoint, profile or schema that the files don't hold is an error; else it is a warning.
+    #[serde(default)]
+    strict: bool,
+    /// The namespace of resources that name none.
+    namespace: Option<String>,
+    /// What an `az iot ops` config file is, where its fields don't tell.
+    kind: Option<String>,
+    /// What that is called; else it is called as its file.
+    name: Option<String>,
+    /// The profile of data flows in ARM and config files whose name doesn't say it.
+    profile: Option<String>,
+    /// `drop-when-true` or `pass-when-true`; else as the instance was told.
+    filter_semantics: Option<String>,
+    /// Values for the parameters of Bicep files and ARM templates, as text.
+    #[serde(default)]
+    parameters: BTreeMap<String, String>,
+    /// Which of the files hold such values.
+    #[serde(default)]
+    parameter_files: Vec<String>,
+    /// By data flow, payloads such as its messages have.
+    #[schema(value_type = BTreeMap<String, Vec<Object>>)]
+    #[serde(default)]
+    samples: BTreeMap<String, Vec<Box<RawValue>>>,
+}
+
+/// Texts that were loaded.
+struct Loaded {
+    catalog: Catalog,
+    report: Report,
+}
+
+impl Documents {
+    /// Reads nothing but what it was given.
+    fn load(self, instance: LoadOptions) -> Result<Loaded, Refusal> {
+        let bad = |why: String| refuse(StatusCode::BAD_REQUEST, why);
+        let mut files = Files::default();
+        for NamedText { name, text } in self.files {
+            files.add(name, text);
+        }
+        let filter_semantics = match self.filter_semantics.as_deref() {
+            None => instance.filter_semantics,
+            Some("drop-when-true") => FilterSemantics::DropWhenTrue,
+            Some("pass-when-true") => FilterSemantics::PassWhenTrue,
+            Some(other) => {
+                return Err(bad(format!(
+                    "`filterSemantics`: `{other}` is neither `drop-when-true` nor `pass-when-true`"
+                )));
+            }
+        };
+        let file = |name: &String| {
+            let found = files.iter().find(|(_, file)| file.name == *name).map(|(id, _)| id);
+            found.ok_or_else(|| bad(format!("`parameterFiles`: `{name}` is not among the files")))
+        };
+        let options = LoadOptions {
+            strict: self.strict,
+            namespace: self.namespace.unwrap_or(instance.namespace),
+            kind: self.kind.as_deref().map(kind_of).transpose()?,
+            name: self.name,
+            profile: self.profile,
+            filter_semantics,
+            samples: shapes(&self.samples)?,
+            parameters: self.parameters.into_iter().collect(),
+            parameter_files: self.parameter_files.iter().map(file).collect::<Result<_, _>>()?,
+            ..LoadOptions::default()
+        };
+        let Parsed { value: catalog, diagnostics } = tidegate_model::load(&files, &options);
+        for name in options.samples.keys() {
+            let known = catalog.resources().iter().any(|r| r.kind == Kind::Dataflow && r.name == *name);
+            if !known {
+                return Err(bad(format!("`samples`: the files hold no data flow `{name}`")));
+            }
+        }
+        let report = Report::new(&files, catalog.resources().len(), &diagnostics);
+        Ok(Loaded { catalog, report })
+    }
+}
+
+fn shapes(samples: &BTreeMap<String, Vec<Box<RawValue>>>) -> Result<BTreeMap<String, Shape>, Refusal> {
+    let mut shapes = BTreeMap::new();
+    for (flow, payloads) in samples {
+        let bad = |why: &str| refuse(StatusCode::BAD_REQUEST, format!("`samples` of `{flow}`: {why}"));
+        let mut all = Vec::new();
+        for payload in payloads {
+            match parse_json(payload.get().as_bytes()) {
+                Ok(object @ JsonValue::Object(_)) => all.push(object.into_owned()),
+                _ => return Err(bad("not a JSON object")),
+            }
+        }
+        shapes.insert(flow.clone(), Shape::of_samples(&all).ok_or_else(|| bad("there is none"))?);
+    }
+    Ok(shapes)
+}
+
+/// The verdict on resources, as `tidegate check --output json` gives it. Nothing is changed, and nothing is connected to.
+#[utoipa::path(post, path = "/check", tag = "try", request_body = Documents,
+    responses((status = 200, body = Report)))]
+async fn check(
+    State(shared): State<Arc<Shared>>,
+    Body(documents): Body<Documents>,
+) -> Result<Json<Report>, Refusal> {
+    let options = shared.resources.lock().options().clone();
+    aside(move || documents.load(options).map(|loaded| Json(loaded.report))).await?
+}
+
+/// Messages, and the data flow they are to go through.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct TransformBody {
+    /// Resources with the data flow; without them it is one of the instance.
+    #[schema(inline)]
+    documents: Option<Documents>,
+    /// The data flow's name; needed if there are several.
+    dataflow: Option<String>,
+    namespace: Option<String>,
+    /// What goes in, in order: objects such as `{"topic":"a/b","payload":1}`.
+    #[schema(value_type = Vec<Object>)]
+    #[serde(default)]
+    messages: Vec<Box<RawValue>>,
+    /// By state store key, the records of a dataset. Without it they come from the instance's state store.
+    #[schema(value_type = BTreeMap<String, Vec<Object>>)]
+    #[serde(default)]
+    datasets: BTreeMap<String, Vec<Box<RawValue>>>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Transformed {
+    /// What there is to say about the resources, if some came with the request.
+    report: Option<Report>,
+    /// What became of each message.
+    results: Vec<Fate>,
+}
+
+/// What became of a message.
+#[derive(Serialize, ToSchema)]
+struct Fate {
+    /// `passed`, `filtered` or `failed`.
+    outcome: &'static str,
+    /// The message as it leaves, with the destination's topic; with `passed` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    message: Option<Box<RawValue>>,
+    /// Why it goes no further.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// What each rule did, one sentence each.
+    steps: Vec<String>,
+}
+
+/// Tries messages on a data flow's enrich, filter and map, without sending any.
+#[utoipa::path(post, path = "/transform", tag = "try", request_body = TransformBody,
+    responses(
+        (status = 200, body = Transformed),
+        (status = 422, description = "The resources have errors", body = Invalid)))]
+async fn transform(
+    State(shared): State<Arc<Shared>>,
+    Body(TransformBody { documents, dataflow, namespace, messages, datasets }): Body<TransformBody>,
+) -> Result<Response, Refusal> {
+    let options = shared.resources.lock().options().clone();
+    let loaded = aside(move || documents.map(|documents| documents.load(options)).transpose()).await??;
+    let (report, catalog) = match loaded {
+        Some(Loaded { report, .. }) if report.has_errors() => {
+            let invalid = Invalid::new("the resources have errors", report);
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, Json(invalid)).into_response());
+        }
+        Some(Loaded { catalog, report }) => (Some(report), Arc::new(catalog)),
+        None => (None, shared.catalog()),
+    };
+    let outline = offline::choose(&catalog, namespace.as_deref(), dataflow.as_deref());
+    let mut flow = Offline::new(outline.map_err(|why| refuse(StatusCode::NOT_FOUND, why))?);
+    for key in datasets.keys() {
+        if !flow.dataset_keys().contains(key) {
+            let why = format!("`datasets`: the data flow takes none from `{key}`");
+            return Err(refuse(StatusCode::BAD_REQUEST, why));
+        }
+    }
+    for key in flow.dataset_keys() {
+        let lines = match datasets.get(&key) {
+            Some(records) => {
+                // a record is one line, and what was written may have several
+                let records = records.iter().map(|record| record.get().replace(['\r', '\n'], " "));
+                Bytes::from(records.collect::<Vec<_>>().join("\n"))
+            }
+            None => stored(shared.services(), &key).await,
+        };
+        flow.set_dataset(&key, &Dataset::parse(lines).0);
+    }
+    let results = aside(move || messages.iter().map(|message| fate(&mut flow, message)).collect()).await?;
+    Ok(Json(Transformed { report, results }).into_response())
+}
+
+async fn stored(services: Option<&Services>, key: &str) -> Bytes {
+    let Some(services) = services else { return Bytes::new() };
+    match services.state_store.get(key.to_owned().into()).await {
+        Ok(Some(found)) => found.value,
+        _ => Bytes::new(),
+    }
+}
+
+fn fate(flow: &mut Offline, message: &RawValue) -> Fate {
+    let record = message::parse(message.get(), Instant::now());
+    let (verdict, steps) = match record {
+        Ok(record) => flow.explain(record),
+        Err(why) => (Verdict::Failed(format!("this is no message: {why}")), vec![]),
+    };
+    let steps = steps.iter().map(ToString::to_string).collect();
+    let sent = match verdict {
+        Verdict::Passed(record) => flow.send(&record).map_or_else(Verdict::Failed, Verdict::Passed),
+        other => other,
+    };
+    match sent {
+        Verdict::Passed(record) => {
+            Fate { outcome: "passed", message: Some(raw(&record)), reason: None, steps }
+        }
+        Verdict::Filtered { rule, words } => {
+            let reason = Some(format!("rule {rule}, which {words}"));
+            Fate { outcome: "filtered", message: None, reason, steps }
+        }
+        Verdict::Failed(why) => Fate { outcome: "failed", message: None, reason: Some(why), steps },
+    }
+}
+
+fn raw(record: &Record) -> Box<RawValue> {
+    serde_json::value::to_raw_value(&Message::of(record)).expect("a message has string keys only")
+}
+
+/// An endpoint, and what is to be reached in it.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct TestBody {
+    /// Resources with the endpoint and its secrets; without them they are those of the instance.
+    #[schema(inline)]
+    documents: Option<Documents>,
+    /// The endpoint's name; needed if there are several.
+    endpoint: Option<String>,
+    namespace: Option<String>,
+    /// A topic, where rights depend on it.
+    data_destination: Option<String>,
+}
+
+/// How an endpoint answers.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Tested {
+    endpoint: String,
+    /// Whether it was reached, and took the credentials.
+    ok: bool,
+    /// AIO's reason code, if not.
+    reason_code: Option<&'static str>,
+    /// In words.
+    message: String,
+    milliseconds: u64,
+}
+
+/// Connects to an endpoint of type Mqtt or Kafka as a destination does, and leaves. No message is sent. Whether it works is
+/// the answer.
+#[utoipa::path(post, path = "/endpoints:test", tag = "try", request_body = TestBody,
+    responses(
+        (status = 200, body = Tested),
+        (status = 422, description = "The resources have errors", body = Invalid)))]
+async fn test_endpoint(
+    State(shared): State<Arc<Shared>>,
+    Body(TestBody { documents, endpoint, namespace, data_destination }): Body<TestBody>,
+) -> Result<Response, Refusal> {
+    let options = shared.resources.lock().options().clone();
+    let loaded = aside(move || documents.map(|documents| documents.load(options)).transpose()).await??;
+    let catalog = match loaded {
+        Some(Loaded { report, .. }) if report.has_errors() => {
+            let invalid = Invalid::new("the resources have errors", report);
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, Json(invalid)).into_response());
+        }
+        Some(Loaded { catalog, .. }) => Arc::new(catalog),
+        None => shared.catalog(),
+    };
+    let found: Vec<_> = catalog
+        .endpoints()
+        .filter(|e| endpoint.as_ref().is_none_or(|name| e.name.as_str() == name))
+        .filter(|e| namespace.as_ref().is_none_or(|namespace| e.namespace == *namespace))
+        .cloned()
+        .collect();
+    let endpoint = match found.as_slice() {
+        [one] => one.clone(),
+        [] => return Err(refuse(StatusCode::NOT_FOUND, "there is no such endpoint, or it has errors")),
+        _ => return Err(refuse(StatusCode::BAD_REQUEST, "there are several endpoints: say which")),
+    };
+    if !matches!(endpoint.settings, Settings::Mqtt(_) | Settings::Kafka(_)) {
+        let why = "endpoints of type Mqtt and Kafka can be tried alone; the others show in the health of their flows";
+        return Err(refuse(StatusCode::BAD_REQUEST, why));
+    }
+    let trial = Trial {
+        endpoint: endpoint.clone(),
+        data_destination,
+        credentials: Arc::new(Vault::new(catalog, shared.secrets_dir.clone())),
+        number: shared.next_number(),
+    };
+    let since = tokio::time::Instant::now();
+    let tried = tokio::time::timeout(TRIAL_MAX, shared.connections.try_endpoint(trial)).await;
+    let (ok, reason_code, message) = match tried {
+        Ok(Ok(())) => (true, None, "it answers, and takes the credentials".to_owned()),
+        Ok(Err(trouble)) => (false, Some(trouble.reason), trouble.message),
+        Err(_) => (false, None, format!("it did not answer within {} seconds", TRIAL_MAX.as_secs())),
+    };
+    let milliseconds = since.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+    Ok(Json(Tested { endpoint: endpoint.name.to_string(), ok, reason_code, message, milliseconds })
+        .into_response())
+}
