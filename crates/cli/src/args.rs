@@ -50,6 +50,10 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Judge resources without connecting to anything
     Check(CheckArgs),
+    /// Write resources down in another form, and lose nothing
+    ///
+    /// Templates are evaluated: what comes out has values, not parameters. Comments are kept in YAML and Bicep.
+    Convert(ConvertArgs),
     /// Run the transformation of a data flow: messages on standard input, results on standard output
     Transform(TransformArgs),
     /// Run the test cases written beside data flows
@@ -136,7 +140,7 @@ pub(crate) enum Form {
 }
 
 /// Which resources, and how they are read.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct LoadArgs {
     /// Files, folders (read recursively) or `-` for standard input
     #[arg(value_name = "PATH")]
@@ -300,6 +304,36 @@ pub(crate) struct CheckArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct ConvertArgs {
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
+    /// As PATH, for the habit
+    #[arg(short = 'f', long = "filename", value_name = "PATH", hide = true)]
+    pub(crate) more_paths: Vec<PathBuf>,
+    /// The form
+    #[arg(short = 'o', long, value_name = "FORM")]
+    pub(crate) to: ToForm,
+    /// Write files into this folder, which is made; `cli` makes one for each resource
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out_dir: Option<PathBuf>,
+    /// Leave out what the form has no words for, instead of refusing
+    #[arg(long)]
+    pub(crate) partial: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ToForm {
+    /// Kubernetes manifests
+    Yaml,
+    /// A Bicep file
+    Bicep,
+    /// An ARM template
+    Arm,
+    /// Files for `az iot ops ... --config-file`
+    Cli,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
     /// A code such as TG0110; without it, all codes are listed
     pub(crate) code: Option<String>,
@@ -447,6 +481,10 @@ impl Cli {
             }
             Command::Check(args) if args.load.paths.is_empty() => {
                 return fail(ErrorKind::MissingRequiredArgument, "which files? `tidegate check PATH...`");
+            }
+            Command::Convert(args) if args.load.paths.is_empty() && args.more_paths.is_empty() => {
+                let message = "which files? `tidegate convert PATH... --to FORM`";
+                return fail(ErrorKind::MissingRequiredArgument, message);
             }
             Command::Dlq { what: DeadLetters::Drop { ids, all: false, .. } } if ids.is_empty() => {
                 return fail(ErrorKind::MissingRequiredArgument, "which ones? Name them, or say --all");

@@ -4,6 +4,7 @@ mod api;
 mod args;
 mod bench;
 mod check;
+mod convert;
 mod diagnostics;
 mod dlq;
 mod explain;
@@ -63,6 +64,7 @@ fn dispatch(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(*args, global),
         Command::Check(args) => check::check(&args, global),
+        Command::Convert(args) => convert::convert(&args, global),
         Command::Transform(args) => transform::transform(&args, global),
         Command::Test(args) => test::test(&args, global),
         Command::Explain(args) => explain::explain(&args, global),

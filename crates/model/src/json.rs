@@ -198,11 +198,13 @@ fn is_json_number(text: &str) -> bool {
         && exponent.is_none_or(digits)
 }
 
-fn write_string(value: &str, text: &mut String) {
+pub(crate) fn write_string(value: &str, text: &mut String) {
     text.push('"');
     for c in value.chars() {
         match c {
             '"' | '\\' => text.extend(['\\', c]),
+            '\n' => text.push_str("\\n"),
+            '\t' => text.push_str("\\t"),
             c if c < ' ' => text.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => text.push(c),
         }

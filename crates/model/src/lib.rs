@@ -9,6 +9,7 @@ mod catalog;
 mod check;
 pub mod codes;
 mod columns;
+mod comments;
 mod content;
 mod conversion;
 mod credentials;
@@ -37,6 +38,7 @@ mod value;
 mod yaml;
 
 pub use catalog::{Catalog, Dataflow, DataflowState, Outline, ResourceId};
+pub use comments::{Comment, comments};
 pub use content::missing_files;
 pub use load::{LoadOptions, documents_as_json, load};
 pub use manifest::{Manifest, manifests};

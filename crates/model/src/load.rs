@@ -188,13 +188,14 @@ fn read(
     documents
 }
 
-enum Form {
+/// What a file is read as.
+pub(crate) enum Form {
     Bicep,
     Json,
     Yaml,
 }
 
-fn form(name: &str, text: &str) -> Form {
+pub(crate) fn form(name: &str, text: &str) -> Form {
     let extension = name.rsplit_once('.').map_or("", |(_, e)| e).to_ascii_lowercase();
     match extension.as_str() {
         "bicep" | "bicepparam" => Form::Bicep,

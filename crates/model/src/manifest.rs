@@ -19,11 +19,14 @@ pub struct Manifest {
     pub namespace: String,
     /// Notes for tools, which only Kubernetes manifests have.
     pub annotations: Vec<(String, Text)>,
+    /// Labels for tools, which only Kubernetes manifests have: as they were written.
+    pub labels: Option<Node>,
     /// The profile of a data flow, wherever its form says it.
     pub profile: Option<String>,
-    /// `spec`, or `properties`; for Kubernetes' own kinds the fields beside `metadata`.
+    /// `spec`, or `properties`; for Kubernetes' own kinds the fields beside `metadata`. The document of a schema stands in
+    /// it, also where another file holds it.
     pub spec: Node,
-    /// Where it begins.
+    /// All of its document; of a resource in a template, its type.
     pub at: Span,
 }
 
@@ -43,13 +46,19 @@ pub fn manifests(files: &Files, options: &LoadOptions) -> Parsed<Vec<Manifest>> 
         for node in nodes {
             resources(node, name, options, &mut problems, &mut found);
         }
-        made.extend(found.into_iter().map(manifest));
+        for resource in found {
+            let mut manifest = manifest(resource);
+            if manifest.kind == Kind::Schema {
+                take_in(&mut manifest.spec, name, files);
+            }
+            made.push(manifest);
+        }
     }
     Parsed { value: made, diagnostics: problems.into_sorted() }
 }
 
 fn manifest(resource: Resource) -> Manifest {
-    let Resource { kind, written, name_at, namespace, annotations, parent, body, body_at, .. } = resource;
+    let Resource { kind, written, name_at, namespace, annotations, labels, parent, body, at, .. } = resource;
     // The file holds a name as it is, wherever it stands.
     let name = Text::new(written, name_at, None);
     let mut spec = body;
@@ -65,5 +74,17 @@ fn manifest(resource: Resource) -> Manifest {
             entries.retain(|e| !is_profile(e));
         }
     }
-    Manifest { kind, name, namespace, annotations, profile: parent.or(profile), spec, at: body_at }
+    Manifest { kind, name, namespace, annotations, labels, profile: parent.or(profile), spec, at }
+}
+
+/// Puts the text of the file that a schema names into the schema.
+fn take_in(spec: &mut Node, from: &str, files: &Files) {
+    let Value::Map(entries) = &mut spec.value else { return };
+    let Some(entry) = entries.iter_mut().find(|e| e.key == "contentFile") else { return };
+    let Some(path) = entry.value.as_text().map(|path| content::beside(from, path.as_str())) else { return };
+    if let Some((_, file)) = files.iter().find(|(_, f)| content::normal(&f.name) == path) {
+        let text = file.text.trim_start_matches('\u{feff}');
+        entry.key = "content".into();
+        entry.value.value = Value::String(Text::new(text, entry.value.span, None));
+    }
 }

@@ -170,6 +170,13 @@ impl Node {
     }
 }
 
+/// A text as a string of JSON.
+pub fn json_string(text: &str) -> String {
+    let mut written = String::new();
+    crate::json::write_string(text, &mut written);
+    written
+}
+
 /// Keeps the first entry of each key and hands key, place and first place of the others to `repeated`.
 pub(crate) fn unique(entries: Vec<Entry>, mut repeated: impl FnMut(&str, Span, Span)) -> Vec<Entry> {
     let mut first: HashMap<&str, Span> = HashMap::new();

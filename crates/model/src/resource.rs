@@ -85,7 +85,7 @@ impl Kind {
     }
 
     /// The ARM resource type without `Microsoft.IoTOperations/instances/`, of the kinds that have one.
-    pub(crate) fn arm_type(self) -> Option<&'static str> {
+    pub fn arm_type(self) -> Option<&'static str> {
         match self {
             Kind::Dataflow => Some("dataflowProfiles/dataflows"),
             Kind::DataflowProfile => Some("dataflowProfiles"),
@@ -97,7 +97,7 @@ impl Kind {
     }
 
     /// Whether the kind is one of Kubernetes' own, whose fields stand beside `metadata` and not in `spec`.
-    pub(crate) fn is_core(self) -> bool {
+    pub fn is_core(self) -> bool {
         self.api_versions() == CORE_VERSIONS
     }
 }
@@ -129,6 +129,10 @@ pub(crate) struct Resource {
     pub(crate) body: Node,
     /// Where to point when something is missing in the body.
     pub(crate) body_at: Span,
+    /// The whole document.
+    pub(crate) at: Span,
+    /// The labels of a Kubernetes manifest, unread.
+    pub(crate) labels: Option<Node>,
 }
 
 object! {
@@ -270,6 +274,8 @@ fn manifest(
         manifest: true,
         body,
         body_at,
+        at: document.span,
+        labels: document.get("metadata").and_then(|m| m.get("labels")).cloned(),
     })
 }
 
@@ -351,6 +357,8 @@ fn arm_resource(
         manifest: false,
         body: resource.properties?,
         body_at,
+        at: document.span,
+        labels: None,
     })
 }
 
@@ -376,7 +384,8 @@ fn config_file(
         ("diagnostics", Kind::DataflowProfile),
     ];
     let inferred = told_by.iter().find(|(field, _)| body.entry(field).is_some()).map(|(_, kind)| *kind);
-    let Some(kind) = options.kind.or(inferred) else {
+    let (folder_kind, folder_profile) = told_by_folder(file_name);
+    let Some(kind) = options.kind.or(inferred).or(folder_kind) else {
         let fields: Vec<&str> = told_by.iter().map(|(field, _)| *field).collect();
         let problem = error(codes::NOT_A_RESOURCE, body_at, "it can't be told what resource this is");
         problems.push(problem.help(format!(
@@ -395,11 +404,31 @@ fn config_file(
         name_at: body_at,
         namespace: options.namespace.clone(),
         annotations: vec![],
-        parent: options.profile.clone(),
+        parent: options.profile.clone().or_else(|| folder_profile.filter(|_| Some(kind) == folder_kind)),
         manifest: false,
         body,
         body_at,
+        at: document.span,
+        labels: None,
     })
+}
+
+/// The kind and the profile of a config file in folders named as ARM names types: `dataflowEndpoints/press.json`,
+/// `dataflowProfiles/fast/dataflows/press.json`.
+fn told_by_folder(file_name: &str) -> (Option<Kind>, Option<String>) {
+    let mut folders = file_name.rsplit(['/', '\\']).skip(1);
+    let Some(folder) = folders.next() else { return (None, None) };
+    let (profile, above) = (folders.next(), folders.next());
+    let of = |arm_type: &str| {
+        let mut kinds = Kind::ALL.into_iter().filter(|k| k.arm_type().is_some());
+        kinds.find(|k| k.arm_type().is_some_and(|t| t.eq_ignore_ascii_case(arm_type)))
+    };
+    if let (Some(profile), Some(above)) = (profile, above)
+        && let Some(kind) = of(&format!("{above}/{folder}"))
+    {
+        return (Some(kind), Some(profile.to_owned()));
+    }
+    (of(folder), None)
 }
 
 /// A resource name out of a file's: `C:\flows\Press_1.json` gives `press-1`.

@@ -219,9 +219,11 @@ impl Builder<'_> {
             let at = self.text[..range.start].trim_end().len();
             return Node { value: Value::Null, span: self.span(at.max(self.offsets.base)..at) };
         }
-        let raw = self.text[range.clone()].trim_end();
-        let end = range.start + raw.len();
         let quoted = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
+        let raw = &self.text[range.clone()];
+        // The parser counts a comment behind quotes as theirs.
+        let raw = if quoted { &raw[..closing_quote(raw)] } else { raw.trim_end() };
+        let end = range.start + raw.len();
         let inner_end = end - usize::from(quoted);
         let exact_from = (raw.len() >= value.len() + 2 * usize::from(quoted)
             && !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
@@ -330,6 +332,21 @@ impl Builder<'_> {
         }
         None
     }
+}
+
+/// Where a quoted scalar that a text begins with ends.
+fn closing_quote(text: &str) -> usize {
+    let mut rest = text.char_indices().peekable();
+    let Some((_, quote)) = rest.next() else { return 0 };
+    while let Some((at, c)) = rest.next() {
+        if c == quote && !(quote == '\'' && rest.next_if(|(_, next)| *next == quote).is_some()) {
+            return at + 1;
+        }
+        if c == '\\' && quote == '"' {
+            rest.next();
+        }
+    }
+    text.trim_end().len()
 }
 
 fn as_key(node: Node, plain: bool, problems: &mut Problems) -> Key {

@@ -1,5 +1,5 @@
 //! Bicep text to tokens. Newlines are tokens, as they end statements, properties and items; comments and pragmas are
-//! nothing.
+//! none.
 
 use std::ops::Range;
 
@@ -39,10 +39,19 @@ const SIGNS: [&str; 40] = [
 pub(crate) struct Lexed {
     pub(crate) tokens: Vec<Token>,
     pub(crate) problems: Vec<Diagnostic>,
+    pub(crate) comments: Vec<Range<usize>>,
 }
 
 pub(crate) fn lex(file: FileId, text: &str) -> Lexed {
-    let mut lexer = Lexer { file, text, at: 0, tokens: Vec::new(), problems: Vec::new(), open: Vec::new() };
+    let mut lexer = Lexer {
+        file,
+        text,
+        at: 0,
+        tokens: Vec::new(),
+        problems: Vec::new(),
+        comments: Vec::new(),
+        open: Vec::new(),
+    };
     if text.starts_with('\u{feff}') {
         lexer.at = '\u{feff}'.len_utf8();
     }
@@ -50,7 +59,7 @@ pub(crate) fn lex(file: FileId, text: &str) -> Lexed {
         lexer.token();
     }
     lexer.push(Kind::End, text.len()..text.len());
-    Lexed { tokens: lexer.tokens, problems: lexer.problems }
+    Lexed { tokens: lexer.tokens, problems: lexer.problems, comments: lexer.comments }
 }
 
 /// The quotes of a text: how it ends, and what opens an expression in it.
@@ -67,6 +76,7 @@ struct Lexer<'a> {
     at: usize,
     tokens: Vec<Token>,
     problems: Vec<Diagnostic>,
+    comments: Vec<Range<usize>>,
     /// The texts around the place, each with how many braces are open in its expression.
     open: Vec<(Quotes, usize)>,
 }
@@ -94,9 +104,15 @@ impl Lexer<'_> {
                 self.push(Kind::Newline, start..self.at);
             }
             c if c.is_whitespace() => self.at += c.len_utf8(),
-            '/' if rest.starts_with("//") => self.at += rest.find('\n').unwrap_or(rest.len()),
+            '/' if rest.starts_with("//") => {
+                self.at += rest.find('\n').unwrap_or(rest.len());
+                self.comments.push(start..self.at);
+            }
             '/' if rest.starts_with("/*") => match rest.find("*/") {
-                Some(end) => self.at += end + 2,
+                Some(end) => {
+                    self.at += end + 2;
+                    self.comments.push(start..self.at);
+                }
                 None => {
                     self.complain(start..start + 2, "this comment has no end");
                     self.at = self.text.len();

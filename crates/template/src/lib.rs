@@ -19,6 +19,7 @@ mod symbols;
 mod types;
 mod value;
 
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -132,6 +133,11 @@ pub fn named_files(file: FileId, text: &str) -> Vec<String> {
         declaration.what.paths(&mut |path| names.push(path.to_owned()));
     }
     names
+}
+
+/// Where the comments of a Bicep file are, in bytes.
+pub fn comments(file: FileId, text: &str) -> Vec<Range<usize>> {
+    lexer::lex(file, text).comments
 }
 
 fn finish(evaluator: eval::Evaluator<'_>) -> Evaluated {

@@ -39,7 +39,7 @@ const STATEMENTS: [&str; 15] = [
 
 /// Reads a file. The second is what is wrong with it.
 pub(crate) fn parse(id: FileId, text: &str) -> (File, Vec<Diagnostic>) {
-    let Lexed { tokens, problems } = lex(id, text);
+    let Lexed { tokens, problems, .. } = lex(id, text);
     let mut parser = Parser { tokens, at: 0, problems, file: File::default(), depth: 0, within: None };
     parser.statements();
     (parser.file, parser.problems)

@@ -7,6 +7,7 @@ mod canned;
 mod cases;
 mod check;
 mod client;
+mod convert;
 mod docs;
 mod general;
 mod language;
