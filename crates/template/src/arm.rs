@@ -137,16 +137,7 @@ impl Evaluator<'_> {
             // A child that gives its type in full gives its name in full.
             let inherits = parent.filter(|_| full != **of_text);
             let mut segments: Vec<Value> = inherits.map_or(vec![], |p| p.segments.clone());
-            match &name {
-                Some(Value { data: Data::Text(text, exact), span }) => {
-                    segments.extend(text.split('/').map(|segment| {
-                        let exact = exact.filter(|_| segment.len() == text.len());
-                        Value::new(Data::Text(segment.into(), exact), *span)
-                    }));
-                }
-                Some(other) => segments.push(other.clone()),
-                None => {}
-            }
+            segments.extend(name.iter().flat_map(Value::segments));
             if wanted {
                 let fields = entries.iter().map(|e| (e.key.clone(), e.key_span)).collect();
                 let properties = entries.iter().find(|e| &*e.key == "properties").map(|e| {
@@ -300,15 +291,12 @@ impl Evaluator<'_> {
         }
         let Some(first) = values.first() else { return Value::error(at) };
         if name == "reference" {
-            let unknown = Unknown {
-                what: "`reference`".into(),
-                span: at,
-                deployment: match &first.data {
-                    Data::Text(symbol, _) => Some((arm, symbol.clone())),
-                    Data::Unknown(of) => of.deployment.clone(),
-                    _ => None,
-                },
+            let deployment = match &first.data {
+                Data::Text(symbol, _) => Some((arm, symbol.clone())),
+                Data::Unknown(of) => of.deployment.clone(),
+                _ => None,
             };
+            let unknown = Unknown { deployment, ..Unknown::new("`reference`", at) };
             return Value::new(Data::Unknown(Rc::new(unknown)), at);
         }
         let Some(text) = first.as_text().cloned() else { return first.clone() };

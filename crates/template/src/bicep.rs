@@ -597,13 +597,7 @@ impl Evaluator<'_> {
         };
         let name = self.property(body(expr).object, "name", &env);
         match name {
-            Some((value, _)) => match value.as_text().cloned() {
-                Some(text) => segments.extend(text.split('/').map(|s| {
-                    let exact = matches!(value.data, Data::Text(_, Some(_))) && s.len() == text.len();
-                    if exact { value.clone() } else { Value::text(s, value.span) }
-                })),
-                None => segments.push(value),
-            },
+            Some((value, _)) => segments.extend(value.segments()),
             None => segments.push(Value::error(declaration.name.span)),
         }
         segments

@@ -209,13 +209,8 @@ impl<'a> Evaluator<'a> {
             }
             ExprKind::Binary(operator, left, right) => self.binary(*operator, left, right, at, env),
             ExprKind::Ternary(condition, yes, no) => self.ternary(condition, yes, no, env),
-            ExprKind::NonNull(inner) => {
-                let value = self.eval(inner, env);
-                if value.is_null() {
-                    return self.no_result(at, "this is null, and `!` says that it never is");
-                }
-                value
-            }
+            // what is said of its type changes no value
+            ExprKind::NonNull(inner) => self.eval(inner, env),
             ExprKind::Lambda(lambda) => {
                 let closure = Closure { lambda: lambda.clone(), env: env.clone() };
                 Value::new(Data::Handle(Handle::Closure(Rc::new(closure))), at)
@@ -311,6 +306,9 @@ impl<'a> Evaluator<'a> {
                     match value.not_known() {
                         Some(value) if matches!(value.data, Data::Error) => return value,
                         Some(value) => {
+                            if let Data::Unknown(unknown) = &value.data {
+                                made = unknown.end.to_string();
+                            }
                             not_known.get_or_insert(value);
                         }
                         None => match to_text(&value) {
@@ -327,7 +325,7 @@ impl<'a> Evaluator<'a> {
                 return Value::error(at);
             }
         }
-        not_known.unwrap_or_else(|| Value::text(made, at))
+        not_known.map_or_else(|| Value::text(&*made, at), |value| value.with_end(&made))
     }
 
     fn array(&mut self, expr: &Expr, env: &Env) -> Value {
@@ -629,7 +627,7 @@ impl<'a> Evaluator<'a> {
         match functions::call(name, &args, at) {
             Ok(value) => {
                 if self.charge(width(&value), at) {
-                    value
+                    with_known_end(value, name, &args, at)
                 } else {
                     Value::error(at)
                 }
@@ -731,7 +729,7 @@ impl<'a> Evaluator<'a> {
     }
 
     fn resource_id(&mut self, name: &str, values: &[Value], at: Span, env: &Env) -> Value {
-        let mut unknown = Unknown { what: format!("`{name}`"), span: at, deployment: None };
+        let mut unknown = Unknown::new(format!("`{name}`"), at);
         let of = values.iter().position(|v| {
             v.as_text().is_some_and(|t| t.eq_ignore_ascii_case("Microsoft.Resources/deployments"))
         });
@@ -998,6 +996,25 @@ impl<'a> Evaluator<'a> {
         let problem = error(codes::RUNTIME_VALUE, unknown.span, message);
         self.say(problem.help("write the value as text, or make it a parameter"));
     }
+}
+
+/// What a function made, and of a text that is not known what stands at its end.
+fn with_known_end(value: Value, name: &str, args: &[Value], at: Span) -> Value {
+    if !matches!(value.data, Data::Unknown(_)) || !["format", "concat"].contains(&name) {
+        return value;
+    }
+    // no text of a template holds this
+    const NOT_KNOWN: char = '\0';
+    let marked: Vec<Value> = args
+        .iter()
+        .map(|arg| match &arg.data {
+            Data::Unknown(unknown) => Value::text(format!("{NOT_KNOWN}{}", unknown.end), arg.span),
+            _ => arg.clone(),
+        })
+        .collect();
+    let made = functions::call(name, &marked, at).ok();
+    let end = made.as_ref().and_then(Value::as_text).and_then(|text| text.rsplit(NOT_KNOWN).next());
+    end.map_or_else(|| value.clone(), |end| value.with_end(end))
 }
 
 fn width(value: &Value) -> usize {

@@ -493,7 +493,9 @@ impl Parser {
     }
 
     fn type_union(&mut self) -> Read<Type> {
-        if self.is("|") {
+        // the first of several lines may have its own
+        if matches!(self.ahead(self.newlines_ahead()), Kind::Sign("|")) {
+            self.newlines();
             self.advance();
             self.newlines();
         }

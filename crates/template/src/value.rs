@@ -60,6 +60,14 @@ pub struct Unknown {
     pub(crate) span: Span,
     /// The deployment that this is, or is the id of: the ARM template it is in, and its name.
     pub(crate) deployment: Option<(usize, Rc<str>)>,
+    /// Of a text, what is known to stand at its end: the last segments of a name are often known where the first is not.
+    pub(crate) end: Rc<str>,
+}
+
+impl Unknown {
+    pub(crate) fn new(what: impl Into<String>, span: Span) -> Self {
+        Self { what: what.into(), span, deployment: None, end: "".into() }
+    }
 }
 
 /// Something that is no data.
@@ -124,8 +132,30 @@ impl Value {
     }
 
     pub(crate) fn unknown(what: impl Into<String>, span: Span) -> Self {
-        let unknown = Unknown { what: what.into(), span, deployment: None };
-        Self { data: Data::Unknown(Rc::new(unknown)), span }
+        Self { data: Data::Unknown(Rc::new(Unknown::new(what, span))), span }
+    }
+
+    /// It, if it is not known, as a text of which the end is.
+    pub(crate) fn with_end(&self, end: &str) -> Self {
+        let Data::Unknown(of) = &self.data else { return self.clone() };
+        let Unknown { what, span, deployment, .. } = &**of;
+        let (what, deployment) = (what.clone(), deployment.clone());
+        let unknown = Unknown { what, span: *span, deployment, end: end.into() };
+        Self { data: Data::Unknown(Rc::new(unknown)), span: self.span }
+    }
+
+    /// It as a name, segment by segment. Of one that is not known, the first stands for all that are not.
+    pub(crate) fn segments(&self) -> Vec<Value> {
+        let (text, mut segments) = match &self.data {
+            Data::Text(text, _) => (text, vec![]),
+            Data::Unknown(unknown) => (&unknown.end, vec![self.clone()]),
+            _ => return vec![self.clone()],
+        };
+        if !text.contains('/') && segments.is_empty() {
+            return vec![self.clone()];
+        }
+        segments.extend(text.split('/').skip(segments.len()).map(|segment| Value::text(segment, self.span)));
+        segments
     }
 
     pub(crate) fn is_null(&self) -> bool {

@@ -52,6 +52,7 @@ fn expressions_have_values() {
         ("'a' =~ 'A' && 'a' !~ 'b'", "true"),
         ("[1, 2] == [1, 2]", "true"),
         ("null ?? 'x'", r#""x""#),
+        ("null!", "null"),
         ("true ? 'a' : false ? 'b' : 'c'", r#""a""#),
         ("{ a: { b: 1 } }.a.b", "1"),
         ("{ a: 1 }.?b.c", "null"),
@@ -130,7 +131,6 @@ fn what_goes_wrong_is_said_at_its_place() {
         ("lenght('a')", "there is no function `lenght` at `lenght`"),
         ("length(1)", "`length`: it takes a string, an array or an object, not an int at `length(1)`"),
         ("substring('abc', 2, 5)", "`substring`: `abc` has 3 characters, not 7 at `substring('abc', 2, 5)`"),
-        ("null!", "this is null, and `!` says that it never is at `null!`"),
         ("1 ? 2 : 3", "the condition is an int, not a bool at `1`"),
         ("y", "undefined symbol `y` at `y`"),
         ("map([1], x => z)", "undefined symbol `z` at `z`"),
@@ -188,6 +188,11 @@ fn names_have_values_that_come_from_far() {
         ),
         (
             "type t = 'a' | 'b'\nparam p1 t = 'c'",
+            "p1",
+            "the default of `p1` is `c`, but its type is 'a' | 'b' at `'c'`",
+        ),
+        (
+            "type t =\n  | 'a'\n  | 'b'\nparam p1 t = 'c'",
             "p1",
             "the default of `p1` is `c`, but its type is 'a' | 'b' at `'c'`",
         ),
@@ -261,6 +266,17 @@ fn resources_are_where_their_names_say() {
         }
     };
     assert_eq!(place("'ops/line-a/flow-1'"), r#"Some(Some("line-a"))"#);
+    // the name of the instance does not matter
+    for name in [
+        "'${uniqueString('x')}-ops/line-a/flow-1'",
+        "'a${'${uniqueString('x')}/line-a'}/flow-1'",
+        "format('{0}/{1}', concat(uniqueString('x'), '-ops'), 'line-a/flow-1')",
+        "concat(format('{1}{0}', '/line-a', uniqueString('x')), '/flow-1')",
+    ] {
+        assert_eq!(place(name), r#"Some(Some("line-a"))"#, "{name}");
+    }
+    assert!(place("'ops/line-a/${uniqueString('x')}'").contains("`name` needs its value"));
+    assert!(place("'ops/${uniqueString('x')}/flow-1'").contains("`parent` needs its value"));
     assert!(place("'flow-1'").contains("has 1 segments"));
     assert!(place("uniqueString('x')").contains("`name` needs its value"));
 }
