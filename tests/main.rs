@@ -20,3 +20,4 @@ mod outages;
 mod quickstart;
 mod transformations;
 mod troubles;
+mod ui;

@@ -16,6 +16,7 @@ if [ ! -d "$dir" ]; then
     trap 'rm -rf "$work"' EXIT
     cp package.json package-lock.json "$work"
     (cd "$work" && npm ci --silent --ignore-scripts --no-audit --no-fund)
-    mv -T "$work" "$dir"
+    # another run may have been quicker
+    mv -T "$work" "$dir" 2>/dev/null || [ -d "$dir" ]
 fi
 echo "$dir"

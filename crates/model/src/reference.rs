@@ -31,18 +31,19 @@ pub struct FieldDoc {
     pub default: Option<String>,
     /// Whether it is a list.
     pub is_list: bool,
-    /// The fields of the object it is, or of each one in the list.
-    pub fields: Vec<FieldDoc>,
+    /// The fields of the object it is, or of each object in the list.
+    pub fields: Option<Vec<FieldDoc>>,
 }
 
 /// The fields of every kind: those below `spec` of a Kubernetes manifest.
 pub fn kinds() -> Vec<(Kind, Vec<FieldDoc>)> {
-    tables().into_iter().map(|(kind, table)| (kind, docs(table))).collect()
+    tables().into_iter().map(|(kind, table)| (kind, table.map(docs).unwrap_or_default())).collect()
 }
 
-fn docs(table: Option<&Table>) -> Vec<FieldDoc> {
-    let fields = table.map_or(&[][..], |t| t.fields).iter();
-    fields
+fn docs(table: &Table) -> Vec<FieldDoc> {
+    table
+        .fields
+        .iter()
         .map(|field| {
             let wants = (field.wants)();
             // `A`, `B` or `C`, as choices say what they want
@@ -61,7 +62,7 @@ fn docs(table: Option<&Table>) -> Vec<FieldDoc> {
                     _ => None,
                 },
                 is_list: field.is_list,
-                fields: docs((field.table)()),
+                fields: (field.table)().map(docs),
             }
         })
         .collect()
@@ -129,8 +130,8 @@ mod tests {
         let r#type = find(endpoint, "endpointType");
         assert!(r#type.required);
         assert_eq!(r#type.choices[..2], ["Mqtt", "Kafka"]);
-        let tls = find(&find(endpoint, "mqttSettings").fields, "tls");
-        let mode = find(&tls.fields, "mode");
+        let tls = find(&find(endpoint, "mqttSettings").fields.unwrap(), "tls");
+        let mode = find(&tls.fields.unwrap(), "mode");
         assert_eq!(
             (mode.default.as_deref(), mode.choices),
             (Some("Enabled"), vec!["Enabled".into(), "Disabled".into()])

@@ -18,7 +18,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::api::Error;
 use crate::gateway::Shared;
 use crate::{
-    http_broker, http_dead_letters, http_resources, http_services, http_status, http_tap, http_try, ui,
+    http_broker, http_dead_letters, http_reference, http_resources, http_services, http_status, http_tap,
+    http_try, ui,
 };
 
 #[derive(OpenApi)]
@@ -36,6 +37,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .merge(http_status::router())
         .merge(http_tap::router())
         .merge(http_try::router())
+        .merge(http_reference::router())
         .merge(http_resources::router())
         .merge(http_dead_letters::router())
         .merge(http_services::router())

@@ -1,12 +1,14 @@
 //! `/api/v1/dataflows/NAME/dead-letters`: what could not be processed, to look at, to send through once more, to drop.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tidegate_core::Record;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -15,7 +17,7 @@ use crate::dead_letters::{DeadLetters, Fill, Letter};
 use crate::gateway::Shared;
 use crate::http::{Refusal, aside, refuse};
 use crate::http_input::{Body, Path, Query};
-use crate::message::Message;
+use crate::message::{self, Message};
 
 /// Letters in one answer, unless the request says how many.
 const LIMIT_DEFAULT: usize = 100;
@@ -127,6 +129,9 @@ async fn show(
 struct ReplayBody {
     /// Which; all without it.
     ids: Option<Vec<String>>,
+    /// What to send instead of the one letter that `ids` names, such as `{"topic":"a/b","payload":1}`: a message mended.
+    #[schema(value_type = Option<Object>)]
+    message: Option<Box<RawValue>>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -147,6 +152,7 @@ async fn replay(
 ) -> Result<Json<Replayed>, Refusal> {
     let (namespace, flow, dead_letters) = find(&shared, which.namespace.as_deref(), &name)?;
     let ids = parse_ids(body.ids)?;
+    let mended = body.message.map(|json| mended(&json, ids.as_deref())).transpose()?;
     let letters = aside({
         let (dead_letters, flow) = (dead_letters.clone(), flow.clone());
         move || dead_letters.list(&flow, ids.as_deref(), usize::MAX)
@@ -155,9 +161,12 @@ async fn replay(
     let mut replayed = 0;
     // one by one: each is removed once it is settled, and not before
     for (id, letter) in letters {
-        let record = letter
-            .record()
-            .map_err(|e| refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("dead letter {id}: {e}")))?;
+        let record = match &mended {
+            Some(record) => record.clone(),
+            None => letter
+                .record()
+                .map_err(|e| refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("dead letter {id}: {e}")))?,
+        };
         let settled = shared.supervisor.replay(&namespace, &name, vec![record]).await;
         settled.map_err(|e| refuse(StatusCode::CONFLICT, format!("{e}; {replayed} were replayed before")))?;
         let (dead_letters, flow) = (dead_letters.clone(), flow.clone());
@@ -165,6 +174,15 @@ async fn replay(
         replayed += 1;
     }
     Ok(Json(Replayed { replayed }))
+}
+
+/// What is sent instead of the one letter of `ids`.
+fn mended(json: &RawValue, ids: Option<&[u64]>) -> Result<Record, Refusal> {
+    let bad = |why: String| refuse(StatusCode::BAD_REQUEST, why);
+    if ids.is_none_or(|ids| ids.len() != 1) {
+        return Err(bad("`message` stands for one letter: name it in `ids`".into()));
+    }
+    message::parse(json.get(), Instant::now()).map_err(|why| bad(format!("`message`: {why}")))
 }
 
 #[derive(Serialize, ToSchema)]

@@ -16,6 +16,7 @@ mod http;
 mod http_broker;
 mod http_dead_letters;
 mod http_input;
+mod http_reference;
 mod http_resources;
 mod http_services;
 mod http_status;

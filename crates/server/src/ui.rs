@@ -42,6 +42,7 @@ const ASSETS: &[(&str, &[u8])] = assets![
     "js/flow.js",
     "js/graph.js",
     "js/letters.js",
+    "js/lines.js",
     "js/live.js",
     "js/manifest.js",
     "js/messages.js",

@@ -53,7 +53,7 @@ function route() {
 function App() {
   const [path, setPath] = useState(route());
   const [isDark, toggle] = useTheme();
-  const { flows, total, lost } = useLive();
+  const { instance, flows, total, lost } = useLive();
   const main = useRef();
   useEffect(() => {
     const follow = () => {
@@ -81,10 +81,10 @@ function App() {
         d="M5 13c3.7 0 3.7-3.5 7.3-3.500S16 13 19.7 13 23.3 9.5 27 9.500M5 22.500c3.7 0 3.7-3.5 7.3-3.500s3.7 3.5 7.4 3.5 3.6-3.5 7.3-3.5" fill="none" stroke="#6fd3cd" stroke-width="2.6" stroke-linecap="round" /></svg><span>tidegate</span></a>
       ${PAGES.map(([id, name, icon]) => html`<a key=${id} class="item" href=${`#/${id}`} aria-current=${!isFlow && page[0] === id || isFlow && !id ? "page" : undefined}>
         <${Icon} name=${icon} /><span>${name}</span>
-        ${id === "letters" && total?.messages.deadLettered > 0 && html`<span class="count">${total.messages.deadLettered}</span>`}
+        ${id === "letters" && total?.letters > 0 && html`<span class="count">${total.letters}</span>`}
       </a>`)}
       <div class="foot">
-        <div class=${`beat ${lost ? "lost" : ""}`}><i></i><span class="word">${lost ? "No answer" : flows ? "Live" : "Connecting"}</span></div>
+        <div class=${`beat ${lost ? "lost" : ""}`}><i></i><span class="word">${lost ? "No answer" : flows ? "Live" : "Connecting"}${instance && html`<span> · ${instance.version}</span>`}</span></div>
         <button class="theme" onClick=${toggle} aria-label=${isDark ? "Light theme" : "Dark theme"}><${Icon} name=${isDark ? "sun" : "moon"} size=${18} /><span class="word">${isDark ? "Light" : "Dark"}</span></button>
       </div>
     </nav>

@@ -73,7 +73,7 @@ function Topics() {
   const tree = useMemo(() => treeOf(topics), [topics]);
   const one = chosen && topics.get(chosen);
   return html`<div class="body stack">
-    <form class="row" onSubmit=${e => { e.preventDefault(); setFilter(typed || "#"); }}><label for=${id} class="small">Topic filter</label><input id=${id} class="mono" value=${typed} onInput=${e => setTyped(e.target.value)} /><button>Watch</button></form>
+    <form class="row" onSubmit=${e => { e.preventDefault(); setFilter(typed || "#"); }}><label for=${id} class="small nowrap">Topic filter</label><input id=${id} class="mono" value=${typed} onInput=${e => setTyped(e.target.value)} /><button>Watch</button></form>
     ${topics.size === 0 ? html`<div class="empty"><p>${state ? "Watching. Topics show as messages come." : "Connecting to the instance."}</p></div>` : html`<div class="side">
       <div class="tree" role="group" aria-label="Topics">${branches(tree, chosen, setChosen)}${topics.size >= TOPICS_MAX && html`<p class="quiet small">The first ${count(TOPICS_MAX)} topics; a narrower filter shows others.</p>`}</div>
       ${one ? html`<div class="stack"><div class="row wrap"><h2 class="mono wrap-any grow">${chosen}</h2><span class="small quiet">${plural(one.n, "message")} since you look</span></div>

@@ -62,7 +62,7 @@ export function SourceForm({ flow, text, write, endpoints, topics, diagnostics, 
     <div class="field"><span class="label">${type === "Kafka" ? "Kafka topics" : "MQTT topic filters"}</span>
       <div class="inputs">${shown.map((topic, i) => html`<div class="one" key=${i}>
         <${Combo} label=${`Topic ${i + 1}`} placeholder="factory/+/press" value=${topic} options=${topics} invalid=${problemsAt(text, [...at, "dataSources", i], diagnostics).some(p => p.severity === "error")}
-          onInput=${v => put("dataSources", shown.map((s, j) => i === j ? v : s))} />
+          onInput=${v => sources.length ? write(set(text, [...at, "dataSources", i], v)) : put("dataSources", [v])} />
         <button class="bare" aria-label=${`Remove topic ${i + 1}`} disabled=${shown.length === 1} onClick=${() => put("dataSources", shown.filter((_, j) => i !== j))}><${Icon} name="x" size=${16} /></button></div>`)}</div>
       <div><button class="small" onClick=${() => put("dataSources", [...shown, ""])}><${Icon} name="plus" size=${14} />Another topic</button></div>
       <div class="hint">${type === "Kafka" ? "Names of topics." : html`<code>+</code> stands for one level, <code>#</code> for all that follow. Topics that are live on the local broker are suggested.`}</div>
@@ -182,7 +182,7 @@ export function MapForm({ flow, text, write, fields, functions, diagnostics, tri
     <div class="rules">${flow.map.map((rule, i) => {
       const inputs = Array.isArray(rule.inputs) ? rule.inputs : [];
       const kind = rule.output === "" && rule.type === "Rename" ? "rename" : named[i] === "fresh" && inputs.length === 0 ? "fresh" : kindOf(rule);
-      const outcome = tried?.results?.[0];
+      const outcome = tried?.results?.find(r => r.outcome === "passed") ?? tried?.results?.[0];
       const result = outcome?.outcome === "passed" && rule.output && !str(rule.output).includes("*") ? valueAt(outcome.message, str(rule.output)) : undefined;
       const problems = key => problemsAt(text, [...edit.at, i, key], diagnostics);
       return html`<div class="rule" key=${i} role="group" aria-label=${`Map rule ${i + 1}`}>
@@ -197,8 +197,8 @@ export function MapForm({ flow, text, write, fields, functions, diagnostics, tri
         ${(kind === "compute" || kind === "fresh") && html`<div class="field"><span class="label">Formula</span><${Expression} label=${`Formula of map rule ${i + 1}`} placeholder="cToF($1)" value=${str(rule.expression)} inputs=${inputs} functions=${functions}
           problems=${problems("expression")} onInput=${v => edit.put(i, "expression", v)} /></div>`}
         <${Said} problems=${[...problems("inputs"), ...problems("output")]} />
-        ${outcome && problems("expression").every(p => p.severity !== "error") && (result !== undefined ? html`<div class="preview" aria-label=${`Result of map rule ${i + 1}`}><span class="quiet">on the newest message </span>${JSON.stringify(result)}</div>`
-          : outcome.outcome === "failed" && i === flow.map.length - 1 && html`<div class="preview err">${outcome.reason}</div>`)}
+        ${outcome && problems("expression").every(p => p.severity !== "error") && (result !== undefined ? html`<div class="preview" aria-label=${`Result of map rule ${i + 1}`}><span class="quiet">on a real message </span>${JSON.stringify(result)}</div>`
+          : outcome.outcome !== "passed" && i === flow.map.length - 1 && html`<div class=${`preview ${outcome.outcome === "failed" ? "err" : ""}`}>${outcome.outcome === "failed" ? outcome.reason : "every message so far is filtered"}</div>`)}
       </div>`;
     })}</div>
     <div class="row wrap"><span class="quiet small">Add</span>${Object.entries(KINDS).map(([kind, name]) => html`<button class="small" key=${kind} onClick=${() => add(kind)}><${Icon} name="plus" size=${14} />${name}</button>`)}</div>

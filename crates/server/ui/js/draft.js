@@ -2,18 +2,38 @@
 // rest, comments too, as it was written.
 
 import { parseDocument, isMap, isSeq } from "../vendor/yaml.js";
+import { lineDiff } from "./lines.js";
 
 export function parse(text) {
   const doc = parseDocument(text, { keepSourceTokens: false, prettyErrors: false, uniqueKeys: false });
   return { doc, ok: doc.errors.length === 0 && isMap(doc.contents) };
 }
 
-// A text with one more edit. `change` gets the document.
+// A text with one more edit. `change` gets the document. Lines that the edit does not concern stay as they were written,
+// where the library would set them otherwise.
 export function edit(text, change) {
   const { doc, ok } = parse(text);
   if (!ok) return text;
+  const form = { lineWidth: 0, flowCollectionPadding: /\{ \S/.test(text), indentSeq: /^(\s*)\S.*:\n\1  +- /m.test(text) };
+  const before = doc.toString(form);
   change(doc);
-  return doc.toString({ lineWidth: 0, flowCollectionPadding: /\{ \S/.test(text), indentSeq: /^(\s*)\S.*:\n\1  +- /m.test(text) });
+  const after = doc.toString(form);
+  const own = text.split("\n");
+  if (before.split("\n").length !== own.length) return after;
+  let at = 0;
+  const lines = [];
+  for (const [kind, line] of lineDiff(before, after)) {
+    if (kind === "add") lines.push(line);
+    else if (kind === "same") lines.push(own[at++]);
+    else at++;
+  }
+  const merged = lines.join("\n");
+  // lines of different makes may not fit together
+  return same(parse(merged), doc) ? merged : after;
+}
+
+function same({ doc, ok }, wanted) {
+  return ok && JSON.stringify(doc.toJS()) === JSON.stringify(wanted.toJS());
 }
 
 // Kubernetes manifests have a `spec`, ARM resources `properties`, bodies of the CLI neither.
@@ -31,9 +51,10 @@ export function set(text, path, value) {
       }
       const old = doc.getIn(at, true);
       const node = doc.createNode(value);
-      if (old?.comment) node.comment = old.comment;
+      for (const kept of ["comment", "commentBefore", "spaceBefore"]) if (old?.[kept]) node[kept] = old[kept];
+      if (isSeq(node) || isMap(node)) node.flow = old?.flow ?? false;
       // a text that was quoted stays quoted
-      if (typeof value === "string" && old?.type && old.type.startsWith("QUOTE")) node.type = old.type;
+      if (typeof value === "string" && old?.value && old.type?.startsWith("QUOTE")) node.type = old.type;
       doc.setIn(at, node);
     }
   });

@@ -13,7 +13,7 @@ function yamlLine(line) {
 
 function values(text) {
   const parts = [];
-  const token = /(\s#.*$|^#.*$)|("(?:[^"\\]|\\.)*"|'(?:[^']|'')*')|(?<![\w$.-])(-?\d+(?:\.\d+)?|true|false|null)(?![\w.-])/g;
+  const token = /(\s#.*$|^#.*$)|("(?:[^"\\]|\\.)*"|'(?:[^']|'')*')|(?<![\w$.:\/+-])(-?\d+(?:\.\d+)?|true|false|null)(?![\w.-])/g;
   let from = 0;
   for (const found of text.matchAll(token)) {
     parts.push(["", text.slice(from, found.index)], [found[1] ? "hc" : found[2] ? "hs" : "hn", found[0]]);

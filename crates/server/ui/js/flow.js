@@ -71,7 +71,7 @@ function Flow({ resource, again, isNew, offered, flow }) {
   }, [diagnostics]);
   const [samples, more] = useSamples(shown, id, flow?.state === "running");
   const fields = useMemo(() => fieldsOf(samples), [samples]);
-  const wantsTry = tab === "settings" && (stage === "filter" || stage === "map") && errors === 0;
+  const wantsTry = tab === "settings" && (stage === "filter" || stage === "map");
   const tried = useTry(wantsTry ? previewText(draft.text, read) : null, id, samples);
   const topics = useTopics(tab === "settings" && (stage === "source" || stage === "destination"));
   const keys = useAsked(() => stage === "enrich" ? api("/state").then(a => a.keys ?? [], () => []) : Promise.resolve([]), [stage]);
@@ -120,7 +120,7 @@ function Flow({ resource, again, isNew, offered, flow }) {
     </div>
     <${Pending} draft=${draft} base=${base} readOnly=${offered.readOnly} errors=${errors} isNew=${isNew} onReview=${() => setReview(true)} onDiscard=${() => isNew ? location.hash = "#/" : draft.reset(base)} />
     ${review && html`<${Review} id=${{ ...id, name: resource.name }} before=${base} version=${resource.resourceVersion} text=${draft.text} onClose=${() => setReview(false)} onDone=${done} />`}
-    ${other && html`<${OtherForms} text=${draft.text} id=${id} onClose=${() => setOther(false)} />`}`;
+    ${other && html`<${OtherForms} text=${draft.text} id=${id} onUse=${text => { draft.write(text); setOther(false); }} onClose=${() => setOther(false)} />`}`;
 }
 
 // A flow without a destination yet can be tried all the same.
@@ -145,13 +145,30 @@ function Delete({ resource }) {
       <p>What is under way is settled first. What waits at the source stays there, until its session expires. It can be undone.</p></${Dialog}>`}`;
 }
 
-// The same resource in the other forms there are.
-function OtherForms({ text, id, onClose }) {
+// The same resource in the other forms there are; each can be edited, and becomes the draft again.
+function OtherForms({ text, id, onUse, onClose }) {
   const [form, setForm] = useState("bicep");
-  const said = useAsked(() => api("/convert", { method: "POST", json: { files: [{ name: `${id.name}.yaml`, text }], to: form } }), [form, text]);
-  return html`<${Dialog} title=${`${id.name} in another form`} onClose=${onClose} actions=${html`<button class="main" disabled=${!said.value} onClick=${() => navigator.clipboard?.writeText(said.value.text).then(() => toast("Copied"))}>Copy</button>`}>
-    <div class="stack-s"><${Tabs} label="Form" value=${form} onChange=${setForm} tabs=${[["bicep", "Bicep"], ["arm", "ARM"], ["cli", "az iot ops"]]} />
-      <${Trouble} error=${said.error} />${said.value && html`<div class="diff"><div>${said.value.text}</div></div>`}</div></${Dialog}>`;
+  const [own, setOwn] = useState(null);
+  const [error, setError] = useState(null);
+  const ask = (files, to) => api("/convert", { method: "POST", json: { documents: { files, namespace: id.namespace }, to } });
+  const said = useAsked(() => ask([{ name: `${id.name}.yaml`, text }], form), [form, text]);
+  const file = said.value?.files[0];
+  const use = async () => {
+    try {
+      const { files, lost } = await ask([{ name: file.name, text: own }], "yaml");
+      if (lost.length) throw new Error(lost.map(l => l.message).join("; "));
+      onUse(files[0].text);
+    } catch (failed) { setError(failed); }
+  };
+  const field = useId();
+  const failed = error ?? said.error;
+  return html`<${Dialog} title=${`${id.name} in another form`} onClose=${onClose} actions=${html`
+      <button disabled=${!file} onClick=${() => navigator.clipboard.writeText(own ?? file.text).then(() => toast("Copied"), e => toast(e.message, { bad: true }))}>Copy</button>
+      <button class="main" disabled=${own === null || own === file?.text} onClick=${use}>Use this text</button>`}>
+    <div class="stack-s"><${Tabs} label="Form" value=${form} onChange=${f => { setForm(f); setOwn(null); setError(null); }} tabs=${[["bicep", "Bicep"], ["arm", "ARM"], ["cli", "az iot ops"]]} />
+      ${failed && (failed.report ? html`<${Diagnostics} diagnostics=${failed.report.diagnostics.filter(d => d.severity === "error")} text=${own ?? text} />` : html`<${Trouble} error=${failed} />`)}
+      ${said.value?.lost.concat(said.value.notes).map(remark => html`<p class="notice warn"><${Sentence} text=${remark.message} /></p>`)}
+      ${file && html`<${Field} id=${field} label=${file.name}><textarea id=${field} class="mono" rows="22" spellcheck=${false} value=${own ?? file.text} onInput=${e => setOwn(e.target.value)}></textarea></${Field}>`}</div></${Dialog}>`;
 }
 
 // Topics with a message on the local broker just now. It listens in short turns, so that a busy broker is not read to the full.

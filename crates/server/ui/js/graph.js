@@ -2,7 +2,7 @@
 
 import { html, count, perSecond } from "./parts.js";
 
-const WIDTH = 176, HEIGHT = 104, GAP = 70, TOP = 34, LEFT = 6;
+const WIDTH = 172, HEIGHT = 100, GAP = 68, TOP = 16, LEFT = 4;
 export const STAGES = ["source", "enrich", "filter", "map", "destination"];
 
 const GLYPHS = {
@@ -17,7 +17,8 @@ const rulesWord = (n, one) => n === 1 ? `1 ${one}` : `${n} ${one}s`;
 function stages(flow, endpoints) {
   const typeOf = name => endpoints?.find(e => e.name === name)?.type ?? (name === "default" ? "Mqtt" : "");
   const sources = (Array.isArray(flow.source.dataSources) ? flow.source.dataSources : []).map(String);
-  const first = flow.map[0] ?? {};
+  // a rule that changes something says more than one that passes on
+  const first = flow.map.find(rule => rule.output !== "*") ?? flow.map[0] ?? {};
   return {
     source: { title: flow.source.endpointRef ?? "no endpoint", type: typeOf(flow.source.endpointRef), detail: sources.length > 1 ? `${cut(sources[0], 15)} +${sources.length - 1}` : sources[0] ?? "no topic yet", busy: true },
     enrich: { title: flow.datasets.length ? rulesWord(flow.datasets.length, "dataset") : "Nothing added", detail: flow.datasets.map(d => String(d.key ?? "")).join(", "), busy: flow.datasets.length > 0 },
@@ -40,7 +41,7 @@ export function Graph({ flow, endpoints, live, selected, onSelect, troubled = {}
   ] : [null, null, null, null];
   const x = i => LEFT + i * (WIDTH + GAP);
   const middle = TOP + HEIGHT / 2;
-  const width = x(4) + WIDTH + LEFT, height = TOP + HEIGHT + 66;
+  const width = x(4) + WIDTH + LEFT, height = TOP + HEIGHT + 62;
   const key = event => {
     if (event.key !== "Enter" && event.key !== " ") return;
     event.preventDefault();
@@ -69,13 +70,12 @@ export function Graph({ flow, endpoints, live, selected, onSelect, troubled = {}
     ${STAGES.map((id, i) => {
       const s = shown[id];
       return html`<g key=${id} class=${`stage ${s.busy ? "" : "idle"} ${troubled[id] ? "err" : ""}`} data-stage=${id} role="button" tabindex="0" aria-pressed=${String(selected === id)}
-        aria-label=${`${NAMES[id]}: ${s.title}${s.detail ? `, ${s.detail}` : ""}${troubled[id] ? ", has errors" : ""}`} onClick=${() => onSelect(id)} onKeyDown=${key}>
-        <title>${s.detail}</title>
+        onClick=${() => onSelect(id)} onKeyDown=${key}>
         <rect class="box" x=${x(i)} y=${TOP} width=${WIDTH} height=${HEIGHT} rx="12" />
         <path class="glyph" transform=${`translate(${x(i) + 14},${TOP + 14})`} d=${GLYPHS[id]} />
-        <text class="kind" x=${x(i) + 38} y=${TOP + 27}>${NAMES[id]}${s.type ? ` · ${s.type}` : ""}</text>
-        <text class="title" x=${x(i) + 14} y=${TOP + 57}>${cut(s.title, 21)}</text>
-        <text class="detail" x=${x(i) + 14} y=${TOP + 80}>${cut(s.detail, 20)}</text>
+        <text class="kind" x=${x(i) + 38} y=${TOP + 27}>${NAMES[id]}${s.type ? ` · ${s.type}` : ""}${troubled[id] ? " · has errors" : ""}</text>
+        <text class="title" x=${x(i) + 14} y=${TOP + 57}>${cut(s.title, 18)}</text>
+        <text class="detail" x=${x(i) + 14} y=${TOP + 80}>${cut(s.detail, 18)}</text>
       </g>`;
     })}
   </svg></div>`;

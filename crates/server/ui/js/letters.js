@@ -5,21 +5,20 @@ import { api, enc } from "./api.js";
 import { live, useLive } from "./live.js";
 import { Message, payloadText } from "./messages.js";
 
-const boxOf = flow => flow.deadLetters?.count ?? flow.messages.deadLettered;
 const link = flow => `#/letters/${enc(flow.namespace)}/${enc(flow.name)}`;
 
 export function Letters({ path }) {
   const { flows } = useLive();
   if (!flows) return html`<h1>Dead letters</h1>`;
   const [namespace, name] = path;
-  const full = flows.filter(flow => boxOf(flow) > 0 || flow.namespace === namespace && flow.name === name).sort((a, b) => boxOf(b) - boxOf(a) || a.key.localeCompare(b.key));
+  const full = flows.filter(flow => flow.letters > 0 || flow.namespace === namespace && flow.name === name).sort((a, b) => b.letters - a.letters || a.key.localeCompare(b.key));
   const chosen = full.find(flow => flow.namespace === namespace && flow.name === name) ?? full[0];
   return html`<div class="head"><div class="grow"><h1>Dead letters</h1>
       <p class="sub">Messages that could not be processed, or that the destination refused for good. They are kept until you send them through once more or drop them.</p></div></div>
     ${!chosen ? html`<section class="card"><${Empty} icon="letter" title="No dead letters"><p>Every message so far could be processed. What can't be shows here, with the reason and the rule that failed.</p></${Empty}></section>`
       : html`<div class="side">
         <nav class="card list" aria-label="Data flows with dead letters">${full.map(flow => html`<a key=${flow.key} class="entry" href=${link(flow)} aria-current=${flow === chosen ? "true" : undefined}>
-          <span class="row"><b class="grow cut">${flow.name}</b><span class="num">${count(boxOf(flow))}</span></span><span class="quiet small">${flow.namespace}</span></a>`)}</nav>
+          <span class="row"><b class="grow cut">${flow.name}</b><span class="num">${count(flow.letters)}</span></span><span class="quiet small">${flow.namespace}</span></a>`)}</nav>
         <${Box} key=${chosen.key} flow=${chosen} /></div>`}`;
 }
 
@@ -31,7 +30,7 @@ function Box({ flow }) {
   const [sure, setSure] = useState(false);
   const letters = asked.value?.deadLetters ?? [];
   // a new letter, or one that went: look again
-  useEffect(() => { asked.again(); }, [boxOf(flow), flow.messages.deadLettered]);
+  useEffect(() => { asked.again(); }, [flow.letters, flow.messages.deadLettered]);
   const run = async (what, said) => {
     try {
       toast(said(await what()));
@@ -50,9 +49,9 @@ function Box({ flow }) {
       <button class="small" disabled=${letters.length === 0} onClick=${() => replay({})}>Replay all</button>
       <button class="small bad" disabled=${letters.length === 0} onClick=${() => setSure(true)}>Drop all</button></header>
     <${Trouble} error=${asked.error} />
-    ${letters.length === 0 ? html`<div class="empty">The box is empty.</div>` : html`<div class="scroll-x"><table><thead><tr><th>Since</th><th>Why</th><th>Topic and payload</th><th><span class="unseen">Actions</span></th></tr></thead>
+    ${letters.length === 0 ? html`<div class="empty">The box is empty.</div>` : html`<div class="scroll-x"><table><thead><tr><th>Taken</th><th>Why</th><th>Topic and payload</th><th><span class="unseen">Actions</span></th></tr></thead>
       <tbody>${letters.map(letter => html`<tr key=${letter.id}>
-        <td class="nowrap quiet" title=${letter.at}>${since(letter.at)}</td>
+        <td class="nowrap quiet" title=${letter.at}>${since(letter.at)} ago</td>
         <td class="wrap-any"><${Sentence} text=${letter.reason} /></td>
         <td class="mono small">${letter.message && html`<div class="wrap-any">${letter.message.topic}</div><div class="quiet wrap-any">${payloadText(letter.message).slice(0, 140)}</div>`}</td>
         <td class="r"><div class="row"><button class="small" onClick=${() => setOpened(letter.id)}>Open</button><button class="small" onClick=${() => replay({ ids: [letter.id] })}>Replay</button></div></td></tr>`)}</tbody></table></div>`}

@@ -9,7 +9,7 @@ const SAMPLES_MAX = 60;
 const COUNTED = ["accepted", "delivered", "filtered", "deadLettered", "expired", "bytesDelivered"];
 
 class Live {
-  state = { flows: null, byKey: new Map(), broker: null, total: null, lost: null, at: 0 };
+  state = { instance: null, flows: null, byKey: new Map(), broker: null, total: null, lost: null, at: 0 };
   #watchers = new Set();
   #histories = new Map();
   #timer = null;
@@ -45,18 +45,22 @@ class Live {
   }
 
   async #ask() {
-    const [{ dataflows }, broker] = await Promise.all([api("/dataflows"), api("/broker").catch(() => null)]);
+    const { instance, broker, dataflows } = await api("/status");
     const at = performance.now();
-    const total = { key: "", messages: { inFlight: 0 }, spool: null };
+    const total = { key: "", messages: { inFlight: 0 }, lag: 0, letters: 0 };
     for (const name of COUNTED) total.messages[name] = 0;
     for (const flow of dataflows) {
       flow.key = `${flow.namespace}/${flow.name}`;
       for (const name of [...COUNTED, "inFlight"]) total.messages[name] += flow.messages[name];
+      total.lag += flow.lag ?? 0;
+      // in the box, if there is one; what was replayed or dropped is no worry any more
+      flow.letters = flow.deadLetters?.count ?? flow.messages.deadLettered;
+      total.letters += flow.letters;
     }
     for (const one of [...dataflows, total]) this.#sample(one, at);
     const known = new Set(dataflows.map(flow => flow.key));
     for (const key of this.#histories.keys()) if (key && !known.has(key)) this.#histories.delete(key);
-    this.state = { flows: dataflows, byKey: new Map(dataflows.map(f => [f.key, f])), broker, total, lost: null, at };
+    this.state = { instance, flows: dataflows, byKey: new Map(dataflows.map(f => [f.key, f])), broker, total, lost: null, at };
   }
 
   #sample(one, at) {

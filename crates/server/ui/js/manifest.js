@@ -1,6 +1,6 @@
 // A resource as a form made from the model's own description of its fields, and as text beside it.
 
-import { html, useEffect, useMemo, useState, Chip, Dialog, Field, Icon, Tabs, Trouble, toast, useAsked, useId } from "./parts.js";
+import { html, useEffect, useMemo, useState, Chip, Dialog, Field, Icon, Sentence, Trouble, toast, useAsked, useId } from "./parts.js";
 import { api, enc } from "./api.js";
 import { live } from "./live.js";
 import { Diagnostics, Editor } from "./editor.js";
@@ -120,5 +120,5 @@ function TestConnection({ text, id, name }) {
     } catch (error) { setState({ ok: false, message: error.report ? "Mend the errors first; they stand beside the text." : error.message }); }
   };
   return html`<div class="stack-s"><div><button onClick=${go} disabled=${state?.busy}><${Icon} name="endpoint" size=${16} />${state?.busy ? "Connecting" : "Test connection"}</button></div>
-    <div role="status">${state && !state.busy && html`<p class=${`notice ${state.ok ? "" : "bad"}`}><${Chip} mood=${state.ok ? "good" : "bad"}>${state.ok ? `Reached in ${state.milliseconds} ms` : "Not reached"}</${Chip}> ${state.message} ${state.reasonCode && html`<span class="mono small quiet">${state.reasonCode}</span>`}</p>`}</div></div>`;
+    <div role="status">${state && !state.busy && html`<p class=${`notice ${state.ok ? "" : "bad"}`}><${Chip} mood=${state.ok ? "good" : "bad"}>${state.ok ? `Reached in ${state.milliseconds} ms` : "Not reached"}</${Chip}> <${Sentence} text=${state.message} /> ${state.reasonCode && html`<span class="mono small quiet">${state.reasonCode}</span>`}</p>`}</div></div>`;
 }

@@ -74,11 +74,11 @@ export function LiveMessages({ flow, stage }) {
         <section class="card" aria-label="After"><h3>After</h3><${Message} message=${one.message} other=${one.before} mark="add" /></section></div>`
       : html`<section class="card body" aria-label=${fate}>${one.reason && html`<p class=${`notice ${one.stage === "dead-lettered" ? "bad" : ""}`}>${fate}: <${Sentence} text=${one.reason} /></p>`}
         <${Message} message=${one.message} /></section>`}
-    <div class="scroll-x"><table><thead><tr><th>Seen</th><th>Became</th><th>Topic</th><th>Payload</th></tr></thead><tbody>
+    <div><table class="log"><thead><tr><th>Seen</th><th>Became</th><th>Topic</th><th>Payload</th></tr></thead><tbody>
       ${stream.all.slice(0, 12).map(m => html`<tr key=${m.number} class="pick" aria-selected=${String(m === one)} onClick=${() => pick(m.number)}>
         <td class="nowrap"><button class="bare small" onClick=${() => pick(m.number)}>${new Date(m.seen).toLocaleTimeString("en-GB")}</button></td>
         <td class="nowrap"><span class=${`chip ${FATES[m.stage][0]}`}>${FATES[m.stage][1]}</span></td>
-        <td class="mono small wrap-any">${m.message.topic}</td><td class="mono small"><div class="cut" title=${payloadText(m.message)}>${payloadText(m.message).slice(0, 90)}</div></td></tr>`)}
+        <td class="mono small"><div class="cut" title=${m.message.topic}>${m.message.topic}</div></td><td class="mono small"><div class="cut" title=${payloadText(m.message)}>${payloadText(m.message).slice(0, 90)}</div></td></tr>`)}
     </tbody></table></div>
   </div>`;
 }
@@ -105,6 +105,9 @@ export function useTry(text, id, messages) {
   return said;
 }
 
+// How many messages a draft is tried on: enough to see what a filter drops.
+const SAMPLES_MAX = 20;
+
 // Messages for trying: the newest that the source gives, or would give. Kept while the draft changes.
 export function useSamples(flow, id, running) {
   const topics = (Array.isArray(flow?.source.dataSources) ? flow.source.dataSources : []).map(String).filter(Boolean);
@@ -112,13 +115,13 @@ export function useSamples(flow, id, running) {
   const path = running ? `/tap?namespace=${enc(id.namespace)}&dataflow=${enc(id.name)}&stage=source`
     : local && topics.length ? `/broker/messages?filter=${enc(topics[0].replace(/^\$share\/[^/]+\//, ""))}` : null;
   const [enough, setEnough] = useState(null);
-  const stream = useStream(enough === path ? null : path, { max: 5 });
+  const stream = useStream(enough === path ? null : path, { max: SAMPLES_MAX });
   const [samples, setSamples] = useState([]);
   useEffect(() => {
     if (!stream.all.length) return;
     setSamples(stream.all.map(m => m.message ?? m).map(({ number, seen, stage, timestamp, ...message }) => message));
-    // a few are enough: what is typed is tried on the same messages
-    if (stream.all.length >= 5) setEnough(path);
+    // what is typed is tried on the same messages
+    if (stream.all.length >= SAMPLES_MAX) setEnough(path);
   }, [stream.all]);
   return [samples, () => setEnough(null)];
 }

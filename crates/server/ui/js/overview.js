@@ -1,6 +1,6 @@
 // Everything at a glance: troubles first, then every flow.
 
-import { html, useEffect, useLayoutEffect, useMemo, useRef, useState, Chip, Empty, Icon, Sentence, Spark, bytes, count, perSecond, plural, since } from "./parts.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState, Chip, Empty, Icon, Sentence, Spark, age, bytes, count, perSecond, plural, since } from "./parts.js";
 import { mood, moodWord, useLive } from "./live.js";
 
 const ROW_HEIGHT = 58;
@@ -9,17 +9,16 @@ const MOODS = ["bad", "warn", "off", "good"];
 const COLUMNS = {
   name: (a, b) => a.key.localeCompare(b.key),
   rate: (a, b) => a.rate.delivered - b.rate.delivered,
-  flight: (a, b) => waiting(a) - waiting(b),
-  dead: (a, b) => a.messages.deadLettered - b.messages.deadLettered,
+  lag: (a, b) => (a.lag ?? -1) - (b.lag ?? -1),
+  flight: (a, b) => a.messages.inFlight - b.messages.inFlight,
+  dead: (a, b) => a.letters - b.letters,
   health: (a, b) => MOODS.indexOf(mood(b)) - MOODS.indexOf(mood(a)),
 };
-
-const waiting = flow => flow.messages.inFlight;
 
 export const flowLink = flow => `#/flow/${encodeURIComponent(flow.namespace)}/${encodeURIComponent(flow.name)}`;
 
 export function Overview() {
-  const { flows, total, broker } = useLive();
+  const { instance, flows, total, broker } = useLive();
   if (!flows) return html`<h1>Overview</h1>`;
   const troubled = flows.filter(flow => ["bad", "warn"].includes(mood(flow)));
   const running = flows.filter(flow => mood(flow) === "good").length;
@@ -28,7 +27,7 @@ export function Overview() {
       <div class="grow"><h1>Overview</h1>
         <p class="sub">${flows.length === 0 ? "No data flows yet" : troubled.length === 0
           ? `${plural(flows.length, "data flow")}, ${running === flows.length ? "all well" : `${running} running`}`
-          : `${count(troubled.length)} of ${plural(flows.length, "data flow")} ${troubled.length === 1 ? "needs" : "need"} attention`}</p>
+          : `${count(troubled.length)} of ${plural(flows.length, "data flow")} ${troubled.length === 1 ? "needs" : "need"} attention`}<span class="quiet">${` · up for ${age(instance.uptimeSeconds)}${instance.instanceCount ? ` · instance ${instance.instanceIndex} of ${instance.instanceCount}` : ""}${instance.readOnly ? " · runs files" : ""}`}</span></p>
       </div>
       <div class="actions"><a class="button main" href="#/new"><${Icon} name="plus" size=${17} />New data flow</a></div>
     </div>
@@ -36,8 +35,8 @@ export function Overview() {
       <div class="tiles">
         <${Tile} label="Delivered" value=${perSecond(total.rate.delivered)} unit="messages/s" under=${`${bytes(Math.round(total.rate.bytesDelivered))}/s · ${count(total.messages.delivered)} in all`} spark=${total.spark} />
         <${Tile} label="Taken in" value=${perSecond(total.rate.accepted)} unit="messages/s" under=${`${count(total.messages.accepted)} in all · ${count(total.messages.filtered)} filtered`} spark=${total.sparkIn} />
-        <${Tile} label="In flight" value=${count(total.messages.inFlight)} unit="messages" under="taken over, not settled yet" />
-        <${Tile} label="Dead letters" value=${count(total.messages.deadLettered)} unit="since start" under=${total.messages.deadLettered ? html`<a href="#/letters">Read them</a>` : "none could not be processed"} />
+        <${Tile} label="Waiting" value=${count(total.lag + total.messages.inFlight)} unit="messages" under=${`${count(total.lag)} at sources, ${count(total.messages.inFlight)} in flight`} />
+        <${Tile} label="Dead letters" value=${count(total.letters)} unit=${total.letters === 1 ? "message" : "messages"} under=${total.letters ? html`<a href="#/letters">Read them</a>` : "all could be processed"} />
         ${broker && html`<${Tile} label="Local broker" value=${count(broker.connections)} unit=${broker.connections === 1 ? "client" : "clients"} under=${`${count(broker.queuedMessages)} queued · ${plural(broker.sessions, "session")}`} />`}
       </div>
       ${troubled.length > 0 && html`<section class="card" aria-labelledby="troubles"><header><h2 id="troubles">Needs attention</h2></header>
@@ -84,7 +83,7 @@ function Flows({ flows }) {
     <div class="vt" role="table" aria-label="Data flows" aria-rowcount=${shown.length + 1}>
       <div role="rowgroup"><div class="vrow vhead" role="row" aria-rowindex="1">
         ${head("name", "Name")}<div role="columnheader" class="c-route">From and to</div>${head("rate", "Delivered/s", "r")}
-        <div role="columnheader" class="c-spark">Last minute</div>${head("flight", "In flight", "r c-flight")}${head("dead", "Dead letters", "r c-dead")}${head("health", "Health")}
+        <div role="columnheader" class="c-spark">Last minute</div>${head("lag", "Lag", "r c-flight")}${head("flight", "In flight", "r c-flight")}${head("dead", "Dead letters", "r c-dead")}${head("health", "Health")}
       </div></div>
       <${Virtual} rows=${shown} render=${row} />
       ${shown.length === 0 && html`<div class="empty">No data flow fits “${words}”.</div>`}
@@ -97,8 +96,9 @@ const row = flow => html`
   <div role="cell" class="route mono c-route">${flow.source ? html`<div class="cut" title=${flow.source.dataSources.join(", ")}>${flow.source.dataSources.join(", ")}</div><div class="cut" title=${flow.destination.dataDestination}>→ ${flow.destination.dataDestination}</div>` : "could not be read"}</div>
   <div role="cell" class="r">${perSecond(flow.rate.delivered)}</div>
   <div role="cell" class="c-spark"><${Spark} values=${flow.spark} /></div>
-  <div role="cell" class="r c-flight">${count(waiting(flow))}${flow.spool?.oldestAgeSeconds > 1 && html`<div class="route">${flow.spool.oldestAgeSeconds} s old</div>`}</div>
-  <div role="cell" class="r c-dead">${count(flow.messages.deadLettered)}</div>
+  <div role="cell" class="r c-flight" title=${flow.lag === null ? "not known of this source" : ""}>${flow.lag === null ? "–" : count(flow.lag)}</div>
+  <div role="cell" class="r c-flight">${count(flow.messages.inFlight)}${flow.spool?.oldestAgeSeconds > 1 && html`<div class="route">${flow.spool.oldestAgeSeconds} s old</div>`}</div>
+  <div role="cell" class="r c-dead">${count(flow.letters)}</div>
   <div role="cell"><${Chip} mood=${mood(flow)}>${moodWord(flow)}</${Chip}></div>`;
 
 // Only the rows that can be seen are in the page; it scrolls as if all were.

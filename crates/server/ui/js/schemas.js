@@ -50,9 +50,13 @@ function columnsOf(document) {
   return Object.entries(properties).map(([name, p]) => [name, [p.type].flat().join(" or ") + (p.format ? ` (${p.format})` : ""), !(document.required ?? []).includes(name)]);
 }
 
+// What stands for the local broker among the flows.
+const BROKER = "#";
+
 function Generator({ known, onDone }) {
   const { flows } = useLive();
   const [flow, setFlow] = useState("");
+  const [topic, setTopic] = useState("");
   const [stage, setStage] = useState("transformed");
   const [format, setFormat] = useState("Delta/1.0");
   const [name, setName] = useState("");
@@ -60,8 +64,9 @@ function Generator({ known, onDone }) {
   const [warnings, setWarnings] = useState([]);
   const [error, setError] = useState(null);
   const chosen = flows?.find(f => f.key === flow);
-  const stream = useStream(chosen ? `/tap?namespace=${enc(chosen.namespace)}&dataflow=${enc(chosen.name)}&stage=${stage}` : null, { max: 50 });
-  const samples = stream.all.map(m => m.message.payload).filter(p => p !== null && typeof p === "object");
+  const fromTopic = flow === BROKER;
+  const stream = useStream(fromTopic ? topic && `/broker/messages?filter=${enc(topic)}` : chosen ? `/tap?namespace=${enc(chosen.namespace)}&dataflow=${enc(chosen.name)}&stage=${stage}` : null, { max: 50 });
+  const samples = stream.all.map(m => (m.message ?? m).payload).filter(p => p !== null && typeof p === "object");
   const versions = known.filter(s => s.name === name).map(s => Number(s.version));
   const version = String(Math.max(0, ...versions) + 1);
   const ids = [useId(), useId(), useId(), useId(), useId()];
@@ -81,11 +86,11 @@ function Generator({ known, onDone }) {
     } catch (failed) { setError(failed); }
   };
   return html`<section class="card" aria-label="New schema"><header><h2>New schema</h2></header><div class="body form">
-    <div class="cols"><${Field} id=${ids[0]} label="Data flow" hint="Its messages are the samples."><select id=${ids[0]} value=${flow} onChange=${e => setFlow(e.target.value)}><option value="">choose one</option>${flows?.filter(f => f.source).map(f => html`<option key=${f.key} value=${f.key}>${f.name}</option>`)}</select></${Field}>
-      <${Field} id=${ids[1]} label="Which messages"><select id=${ids[1]} value=${stage} onChange=${e => setStage(e.target.value)}><option value="transformed">After the transformation</option><option value="source">As they come in</option></select></${Field}>
+    <div class="cols"><${Field} id=${ids[0]} label="Samples from"><select id=${ids[0]} value=${flow} onChange=${e => setFlow(e.target.value)}><option value="">choose</option><option value=${BROKER}>a topic of the local broker</option>${flows?.filter(f => f.source).map(f => html`<option key=${f.key} value=${f.key}>the data flow ${f.name}</option>`)}</select></${Field}>
+      ${fromTopic ? html`<${Field} id=${ids[1]} label="Topic filter"><input id=${ids[1]} class="mono" placeholder="factory/+/press" value=${topic} onInput=${e => setTopic(e.target.value)} /></${Field}>` : html`<${Field} id=${ids[1]} label="Which messages"><select id=${ids[1]} value=${stage} onChange=${e => setStage(e.target.value)}><option value="transformed">After the transformation</option><option value="source">As they come in</option></select></${Field}>`}
       <${Field} id=${ids[2]} label="Name" hint=${versions.length ? `It becomes version ${version}.` : "It becomes version 1."}><input id=${ids[2]} class="mono" value=${name} onInput=${e => setName(e.target.value)} /></${Field}>
       <${Field} id=${ids[3]} label="Format"><select id=${ids[3]} value=${format} onChange=${e => setFormat(e.target.value)}><option>Delta/1.0</option><option>JsonSchema/draft-07</option></select></${Field}></div>
-    <div class="row wrap"><button onClick=${make} disabled=${samples.length === 0}>Generate from ${plural(samples.length, "message")}</button><span class="small quiet" role="status">${chosen && samples.length === 0 ? "waiting for messages" : ""}</span></div>
+    <div class="row wrap"><button onClick=${make} disabled=${samples.length === 0}>Generate from ${plural(samples.length, "message")}</button><span class="small quiet" role="status">${(chosen || topic) && samples.length === 0 ? "waiting for messages" : ""}</span></div>
     <${Trouble} error=${error} />${warnings.map(w => html`<p class="notice warn">${w}</p>`)}
     <${Field} id=${ids[4]} label="Document" hint="Generated, or written by hand."><textarea id=${ids[4]} class="mono" rows="18" spellcheck=${false} value=${text} onInput=${e => setText(e.target.value)}></textarea></${Field}>
     <div><button class="main" disabled=${!name || !text} onClick=${add}>Add ${name || "the schema"}${name && `, version ${version}`}</button></div></div></section>`;

@@ -1,0 +1,49 @@
+//! The web UI as people use it, in Chromium. The scripts in `tests/ui` do the clicking; each gets an instance of its own.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use crate::gateway::{Gateway, repository};
+
+/// What a whole script may take before the test gives up; nothing is measured by it.
+const SCRIPT_MAX: Duration = Duration::from_secs(600);
+
+/// Runs `tests/ui/<script>.mjs` against an instance that has no resources yet.
+async fn play(script: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let gateway = Gateway::start(dir, vec!["--mqtt-listen".into(), "127.0.0.1:0".into()]).await;
+    let browser = Command::new(repository().join("tests/peers/browser.sh")).output().await.unwrap();
+    assert!(browser.status.success(), "{}", String::from_utf8_lossy(&browser.stderr));
+    let child = Command::new("node")
+        .arg(repository().join(format!("tests/ui/{script}.mjs")))
+        .env("TIDEGATE_BROWSER", String::from_utf8(browser.stdout).unwrap().trim())
+        .env("TIDEGATE_HTTP", &gateway.http)
+        .env("TIDEGATE_MQTT", gateway.port().to_string())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(SCRIPT_MAX, child).await.expect("the script ends").unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn a_flow_is_built_from_nothing() {
+    play("build").await;
+}
+
+#[tokio::test]
+async fn text_and_picture_follow_each_other() {
+    play("yaml").await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_read_mended_and_replayed() {
+    play("letters").await;
+}
+
+#[tokio::test]
+async fn every_page_is_for_everybody() {
+    play("pages").await;
+}
