@@ -30,6 +30,7 @@ pub(crate) struct Gateway {
     pub(crate) http: String,
     pub(crate) mqtt: Vec<u16>,
     args: Vec<String>,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Gateway {
@@ -48,14 +49,24 @@ impl Gateway {
     }
 
     pub(crate) async fn start(dir: TempDir, args: Vec<String>) -> Self {
-        let mut gateway = Self { child: spawn(&dir, &args), dir, http: String::new(), mqtt: vec![], args };
+        Self::start_with(dir, args, vec![]).await
+    }
+
+    /// The same, with these environment variables.
+    pub(crate) async fn start_with(
+        dir: TempDir,
+        args: Vec<String>,
+        environment: Vec<(&'static str, String)>,
+    ) -> Self {
+        let child = spawn(&dir, &args, &environment);
+        let mut gateway = Self { child, dir, http: String::new(), mqtt: vec![], args, environment };
         gateway.await_ready().await;
         gateway
     }
 
     /// Runs it again with the same arguments, after it was killed or stopped.
     pub(crate) async fn restart(&mut self) {
-        self.child = spawn(&self.dir, &self.args);
+        self.child = spawn(&self.dir, &self.args, &self.environment);
         self.await_ready().await;
     }
 
@@ -144,8 +155,9 @@ impl Gateway {
     }
 }
 
-fn spawn(dir: &TempDir, args: &[String]) -> Child {
+fn spawn(dir: &TempDir, args: &[String], environment: &[(&'static str, String)]) -> Child {
     tidegate()
+        .envs(environment.iter().cloned())
         .args(["run", "--output", "json", "--http-listen", "127.0.0.1:0", "--data-dir"])
         .arg(dir.path().join("data"))
         .args(args)

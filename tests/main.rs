@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+mod adx;
 mod api;
 mod apply;
 mod article;

@@ -17,6 +17,7 @@ from azure.kusto.ingest import (
     IngestionProperties,
     ManagedStreamingIngestClient,
     QueuedIngestClient,
+    ReportLevel,
     StreamDescriptor,
     KustoStreamingIngestClient,
 )
@@ -31,6 +32,8 @@ options = json.loads(rest[0])
 if "column_mappings" in options:
     options["column_mappings"] = [ColumnMapping(n, t, path=p) for n, t, p in options["column_mappings"]]
     options["ingestion_mapping_kind"] = IngestionMappingKind.JSON
+if "report_level" in options:
+    options["report_level"] = ReportLevel(options["report_level"])
 properties = IngestionProperties(database=database, table=what, data_format=DataFormat.JSON, **options)
 lines = sys.stdin.buffer.read()
 client = {

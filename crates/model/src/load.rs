@@ -13,7 +13,7 @@ use crate::codes;
 use crate::content;
 use crate::credentials::{self, ConfigMapFields, SecretFields};
 use crate::dataflow::{self, DataflowFields, Setting};
-use crate::endpoint::{self, EndpointFields};
+use crate::endpoint::{self, EndpointFields, Ingestion};
 use crate::field::{Read, closest, one_of};
 use crate::names::ResourceName;
 use crate::node::{Node, Text, Value, span};
@@ -31,6 +31,10 @@ use crate::{json, yaml};
 pub(crate) const ANY_HOST: &str = "tidegate.dev/allow-any-host";
 /// The annotation that says what a true filter of a data flow means.
 pub(crate) const FILTER_SEMANTICS: &str = "tidegate.dev/filter-semantics";
+/// The annotations of a DataExplorer endpoint: see [`Ingestion`].
+const ADX_DEDUPLICATE: &str = "tidegate.dev/adx-deduplicate";
+const ADX_INGESTION: &str = "tidegate.dev/adx-ingestion";
+const ADX_MAPPING: &str = "tidegate.dev/adx-mapping";
 
 /// How files are loaded.
 #[derive(Clone, Debug)]
@@ -272,6 +276,7 @@ struct Loader<'a> {
 struct Annotations {
     filter_semantics: Option<FilterSemantics>,
     any_host: bool,
+    ingestion: Ingestion,
 }
 
 impl Loader<'_> {
@@ -297,7 +302,8 @@ impl Loader<'_> {
                 // A name that can't be is complained about already; the rest is still worth checking.
                 let named = named.unwrap_or_else(ResourceName::default_name);
                 let parsed = EndpointFields::read(&body, body_at, problems).and_then(|f| {
-                    endpoint::parse(f, named, namespace.clone(), annotations.any_host, problems)
+                    let options = (annotations.any_host, annotations.ingestion);
+                    endpoint::parse(f, named, namespace.clone(), options, problems)
                 });
                 let valid = valid(problems);
                 let (endpoint, references) = parsed.map_or((None, vec![]), |(e, r)| (Some(Arc::new(e)), r));
@@ -488,23 +494,36 @@ fn annotations(given: &[(String, Text)], problems: &mut Problems) -> Annotations
                     problems.push(error(codes::UNKNOWN_VALUE, value.span(), message));
                 }
             }
-            ANY_HOST => match value.as_str() {
-                "true" => read.any_host = true,
-                "false" => {}
-                other => {
-                    let message = format!("`{other}` is not {}", one_of(&["true", "false"]));
-                    problems.push(error(codes::UNKNOWN_VALUE, value.span(), message));
-                }
-            },
+            ANY_HOST => read.any_host = choose(value, ["false", "true"], problems),
+            ADX_DEDUPLICATE => read.ingestion.deduplicate = !choose(value, ["true", "false"], problems),
+            ADX_INGESTION => read.ingestion.streaming = choose(value, ["queued", "streaming"], problems),
+            ADX_MAPPING => {
+                read.ingestion.mapping = Some(value.as_str().trim().to_owned()).filter(|m| !m.is_empty());
+            }
             _ => {
                 let problem =
                     warning(codes::UNKNOWN_FIELD, value.span(), format!("there is no annotation `{key}`"));
-                problems.push(match closest(key, [FILTER_SEMANTICS, ANY_HOST]) {
-                    Some(meant) => problem.help(format!("did you mean `{meant}`?")),
-                    None => problem,
-                });
+                problems.push(
+                    match closest(
+                        key,
+                        [FILTER_SEMANTICS, ANY_HOST, ADX_DEDUPLICATE, ADX_INGESTION, ADX_MAPPING],
+                    ) {
+                        Some(meant) => problem.help(format!("did you mean `{meant}`?")),
+                        None => problem,
+                    },
+                );
             }
         }
     }
     read
+}
+
+/// Whether the value is the second of two, the first of which is the default.
+fn choose(value: &Text, [default, other]: [&str; 2], problems: &mut Problems) -> bool {
+    let written = value.as_str();
+    if written != default && written != other {
+        let message = format!("`{written}` is not {}", one_of(&[default, other]));
+        problems.push(error(codes::UNKNOWN_VALUE, value.span(), message));
+    }
+    written == other
 }

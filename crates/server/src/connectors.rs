@@ -36,6 +36,9 @@ pub(crate) struct Connections {
     pub(crate) volumes_dir: PathBuf,
     #[cfg_attr(not(feature = "lake"), expect(dead_code, reason = "only the lake writes files"))]
     pub(crate) storage: StorageOptions,
+    /// Where the journals of flows to Azure Data Explorer are, in `<namespace>.<flow>`.
+    #[cfg(feature = "adx")]
+    pub(crate) adx_dir: PathBuf,
 }
 
 /// The spools of an instance.
@@ -134,7 +137,26 @@ impl Connections {
                 &options,
             );
         }
-        #[cfg(not(feature = "lake"))]
+        #[cfg(feature = "adx")]
+        if let (Settings::DataExplorer(adx), DataDestination::Name(table)) =
+            (&destination.endpoint.settings, &destination.data_destination)
+        {
+            let FlowIdentity { namespace, dataflow, .. } = &context.flow;
+            let flow = format!("{namespace}/{dataflow}");
+            let journals = self.adx_dir.join(format!("{namespace}.{dataflow}"));
+            let dead_letters = self.dead_letters.clone();
+            let bury = move |record, reason| {
+                if let Some(dead_letters) = &dead_letters {
+                    dead_letters.put(&flow, DeadLetter { record, reason });
+                }
+            };
+            let columns = transform.and_then(|t| t.columns.as_deref());
+            let keep = (&*journals, Arc::new(bury) as _);
+            let endpoint = &destination.endpoint;
+            return tidegate_connect_adx::open_sink(endpoint, adx, table, columns, context, keep)
+                .map(Arc::from);
+        }
+        #[cfg(not(any(feature = "adx", feature = "lake")))]
         let _ = transform;
         tidegate_connect::open_sink(destination, context).await.map(Arc::from)
     }
@@ -167,10 +189,13 @@ fn wants_spool(plan: &Plan, local_broker: &LocalBroker, local_broker_is_durable:
     let window = match &plan.source.endpoint.settings {
         Settings::Mqtt(mqtt) if mqtt.host == MqttHost::LocalBroker && embedded => {
             return local_broker_is_durable
-                && matches!(
-                    to,
-                    Settings::LocalStorage(_) | Settings::DataLakeStorage(_) | Settings::FabricOneLake(_)
-                );
+                && match to {
+                    Settings::LocalStorage(_) | Settings::DataLakeStorage(_) | Settings::FabricOneLake(_) => {
+                        true
+                    }
+                    Settings::DataExplorer(s) => s.ingestion.deduplicate,
+                    _ => false,
+                };
         }
         Settings::Mqtt(mqtt) => u64::from(mqtt.inflight_max),
         _ => KAFKA_WINDOW,

@@ -164,15 +164,16 @@ fn cannot_run(plan: &Plan) -> Option<String> {
         matches!(settings, Settings::Mqtt(_))
             || cfg!(feature = "kafka") && matches!(settings, Settings::Kafka(_))
     };
+    let stores = |settings: &Settings| {
+        cfg!(feature = "adx") && matches!(settings, Settings::DataExplorer(_))
+            || cfg!(feature = "lake") && matches!(settings, Settings::LocalStorage(_))
+    };
     if !runs(&plan.source.endpoint.settings) {
         Some(format!(
             "a source of type {} does not run in this version",
             plan.source.endpoint.settings.endpoint_type().as_str()
         ))
-    } else if !runs(&plan.destination.endpoint.settings)
-        && !(cfg!(feature = "lake")
-            && matches!(&plan.destination.endpoint.settings, Settings::LocalStorage(_)))
-    {
+    } else if !runs(&plan.destination.endpoint.settings) && !stores(&plan.destination.endpoint.settings) {
         let r#type = plan.destination.endpoint.settings.endpoint_type().as_str();
         Some(format!("a destination of type {type} does not run in this version"))
     } else {
@@ -344,6 +345,8 @@ impl Gateway {
             spools,
             volumes_dir: data_dir.path().join("volumes"),
             storage: options.storage,
+            #[cfg(feature = "adx")]
+            adx_dir: data_dir.path().join("adx"),
         });
         let supervisor = Supervisor::new(
             connections.clone(),

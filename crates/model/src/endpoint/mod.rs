@@ -21,7 +21,9 @@ pub(crate) use authentication::{AuthenticationFields, Reference, Referent, Switc
 pub use kafka::{Compression, Kafka, KafkaAcks, KafkaBatching, PartitionStrategy};
 pub use mqtt::{CloudEventAttributes, Mqtt, MqttHost, MqttProtocol, Qos};
 pub use open_telemetry::OpenTelemetry;
-pub use storage::{Batching, DataExplorer, DataLakeStorage, FabricOneLake, LocalStorage, OneLakePathType};
+pub use storage::{
+    Batching, DataExplorer, DataLakeStorage, FabricOneLake, Ingestion, LocalStorage, OneLakePathType,
+};
 
 pub(crate) use host::{is_event_grid, is_event_hubs};
 
@@ -196,6 +198,8 @@ pub(crate) struct Surroundings {
     authentication: Option<AuthenticationFields>,
     /// Whether hosts of emulators are welcome where a cloud service's is expected.
     any_host: bool,
+    /// What the annotations for Azure Data Explorer say.
+    ingestion: Ingestion,
     /// The Secrets and ConfigMaps that turn out to be needed.
     references: Vec<Reference>,
 }
@@ -205,7 +209,7 @@ pub(crate) fn parse(
     fields: EndpointFields,
     name: ResourceName,
     namespace: String,
-    any_host: bool,
+    (any_host, ingestion): (bool, Ingestion),
     problems: &mut Problems,
 ) -> Option<(Endpoint, Vec<Reference>)> {
     let Spanned { value: endpoint_type, span } = fields.endpoint_type?;
@@ -233,7 +237,8 @@ pub(crate) fn parse(
             _ => {}
         }
     }
-    let mut with = Surroundings { authentication: fields.authentication, any_host, references: vec![] };
+    let mut with =
+        Surroundings { authentication: fields.authentication, any_host, ingestion, references: vec![] };
     let settings = match endpoint_type {
         EndpointType::Mqtt => Settings::Mqtt(mqtt::parse(fields.mqtt?, &mut with, problems)?),
         EndpointType::Kafka => Settings::Kafka(kafka::parse(fields.kafka?, &mut with, problems)?),

@@ -89,6 +89,25 @@ pub struct DataExplorer {
     pub authentication: Authentication,
     /// `batching`.
     pub batching: Batching,
+    /// What AIO has no field for.
+    pub ingestion: Ingestion,
+}
+
+/// How batches get into Azure Data Explorer: tidegate's annotations `tidegate.dev/adx-*` of the endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ingestion {
+    /// `adx-ingestion: streaming`: small batches are streamed. By default all are queued.
+    pub streaming: bool,
+    /// `adx-mapping`: the name of a JSON mapping in the database, instead of one by the columns' names.
+    pub mapping: Option<String>,
+    /// `adx-deduplicate`, true unless it says false: whether queued batches are tagged, so that none is ingested twice.
+    pub deduplicate: bool,
+}
+
+impl Default for Ingestion {
+    fn default() -> Self {
+        Self { streaming: false, mapping: None, deduplicate: true }
+    }
 }
 
 /// `localStorageSettings`.
@@ -225,6 +244,7 @@ pub(super) fn data_explorer(
         database: fields.database?.0.as_str().to_owned(),
         authentication: login?.0,
         batching: fields.batching.into(),
+        ingestion: with.ingestion.clone(),
     })
 }
 

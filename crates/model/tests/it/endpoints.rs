@@ -5,8 +5,9 @@ use std::time::Duration;
 use expect_test::expect;
 use tidegate_model::LoadOptions;
 use tidegate_model::endpoint::{
-    Authentication, Batching, CloudEventAttributes, Compression, Endpoint, KafkaAcks, KafkaBatching,
-    MqttHost, MqttProtocol, OneLakePathType, PartitionStrategy, Qos, SaslType, SecretRef, Settings, Tls,
+    Authentication, Batching, CloudEventAttributes, Compression, Endpoint, Ingestion, KafkaAcks,
+    KafkaBatching, MqttHost, MqttProtocol, OneLakePathType, PartitionStrategy, Qos, SaslType, SecretRef,
+    Settings, Tls,
 };
 
 use crate::support::{check, check_each, endpoint, loaded, report};
@@ -444,6 +445,34 @@ fn e8_emulators_are_let_in_by_an_annotation() {
             help: did you mean `tidegate.dev/allow-any-host`?
         error TG0206 8:11 `http://127.0.0.1:10000` is no host of this service
             help: write `https://<account>.blob.core.windows.net`; for an emulator put the annotation `tidegate.dev/allow-any-host: "true"` on the endpoint
+    "#]],
+    );
+}
+
+#[test]
+fn azure_data_explorer_has_options_that_aio_has_no_field_for() {
+    let adx = |annotations: &str| {
+        let host = "https://plant.westeurope.kusto.windows.net";
+        endpoint("adx", "DataExplorer", &format!("host: {host}\ndatabase: d\n{SYSTEM}"))
+            .replace("{ name: adx }", &format!("{{name: adx, annotations: {{{annotations}}}}}"))
+    };
+    let ingestion = |annotations: &str| {
+        let Settings::DataExplorer(settings) = the_endpoint(&adx(annotations)).settings else { panic!() };
+        settings.ingestion
+    };
+    assert_eq!(ingestion(""), Ingestion { streaming: false, mapping: None, deduplicate: true });
+    assert_eq!(
+        ingestion(
+            "tidegate.dev/adx-ingestion: streaming, tidegate.dev/adx-mapping: m, tidegate.dev/adx-deduplicate: 'false'"
+        ),
+        Ingestion { streaming: true, mapping: Some("m".into()), deduplicate: false }
+    );
+    check(
+        &adx("tidegate.dev/adx-ingestion: fast, tidegate.dev/adx-mappings: m"),
+        expect![[r#"
+        error TG0113 4:67 `fast` is not `queued` or `streaming`
+        warning TG0110 4:100 there is no annotation `tidegate.dev/adx-mappings`
+            help: did you mean `tidegate.dev/adx-mapping`?
     "#]],
     );
 }
