@@ -96,12 +96,12 @@ await run(async page => {
   // the last minute is full
   await go(page, "#/");
   await until(() => page.evaluate(() => (document.querySelector(".tile .spark path.line")?.getAttribute("d").split("L").length ?? 0) > 50), "a minute of samples");
-  for (const theme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme: theme, reducedMotion: "reduce" });
-    for (const [name, hash, act] of PAGES) {
+  for (const [name, hash, act] of PAGES) {
+    for (const theme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme: theme, reducedMotion: "reduce" });
+      // the overview is open, and has its minute
       if (name !== "overview") await go(page, hash);
-      else await page.evaluate(() => { location.hash = "#/"; });
-      await page.waitForFunction(() => document.querySelector("main h1") && !document.querySelector("main > h1:only-child"));
+      await page.waitForFunction(theme => document.documentElement.dataset.theme === theme && document.querySelector("main .card"), theme);
       await act?.(page);
       await page.screenshot({ path: `${folder}/${name}-${theme}.png`, animations: "disabled" });
     }

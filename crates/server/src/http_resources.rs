@@ -307,7 +307,7 @@ struct ApplyBody {
 }
 
 /// A file.
-#[derive(Deserialize, ToSchema)]
+#[derive(Deserialize, Serialize, ToSchema)]
 pub(crate) struct NamedText {
     /// What diagnostics call it; its ending says what it is.
     pub(crate) name: String,

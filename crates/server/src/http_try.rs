@@ -1,4 +1,4 @@
-//! `/api/v1/check`, `/api/v1/transform` and `/api/v1/endpoints:test`: what would be, without doing it.
+//! `/api/v1/check`, `/api/v1/transform`, `/api/v1/convert` and `/api/v1/endpoints:test`: what would be, without doing it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidegate_core::{Files, Parsed, Record};
 use tidegate_expr::{Dataset, FilterSemantics, Json as JsonValue, Shape, parse_json};
+use tidegate_forms::{Form, Written};
 use tidegate_model::endpoint::Settings;
 use tidegate_model::{Catalog, Kind, LoadOptions};
 use utoipa::ToSchema;
@@ -34,7 +35,11 @@ use crate::services::Services;
 const TRIAL_MAX: Duration = Duration::from_secs(15);
 
 pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
-    OpenApiRouter::new().routes(routes!(check)).routes(routes!(transform)).routes(routes!(test_endpoint))
+    OpenApiRouter::new()
+        .routes(routes!(check))
+        .routes(routes!(transform))
+        .routes(routes!(convert))
+        .routes(routes!(test_endpoint))
 }
 
 /// Texts of resources, and how to read them.
@@ -76,8 +81,22 @@ struct Loaded {
 }
 
 impl Documents {
-    /// Reads nothing but what it was given.
+    /// Judges them. Nothing is read but what was given.
     fn load(self, instance: LoadOptions) -> Result<Loaded, Refusal> {
+        let (files, options) = self.read(instance)?;
+        let Parsed { value: catalog, diagnostics } = tidegate_model::load(&files, &options);
+        for name in options.samples.keys() {
+            let known = catalog.resources().iter().any(|r| r.kind == Kind::Dataflow && r.name == *name);
+            if !known {
+                let why = format!("`samples`: the files hold no data flow `{name}`");
+                return Err(refuse(StatusCode::BAD_REQUEST, why));
+            }
+        }
+        let report = Report::new(&files, catalog.resources().len(), &diagnostics);
+        Ok(Loaded { catalog, report })
+    }
+
+    fn read(self, instance: LoadOptions) -> Result<(Files, LoadOptions), Refusal> {
         let bad = |why: String| refuse(StatusCode::BAD_REQUEST, why);
         let mut files = Files::default();
         for NamedText { name, text } in self.files {
@@ -109,15 +128,7 @@ impl Documents {
             parameter_files: self.parameter_files.iter().map(file).collect::<Result<_, _>>()?,
             ..LoadOptions::default()
         };
-        let Parsed { value: catalog, diagnostics } = tidegate_model::load(&files, &options);
-        for name in options.samples.keys() {
-            let known = catalog.resources().iter().any(|r| r.kind == Kind::Dataflow && r.name == *name);
-            if !known {
-                return Err(bad(format!("`samples`: the files hold no data flow `{name}`")));
-            }
-        }
-        let report = Report::new(&files, catalog.resources().len(), &diagnostics);
-        Ok(Loaded { catalog, report })
+        Ok((files, options))
     }
 }
 
@@ -267,6 +278,71 @@ fn fate(flow: &mut Offline, message: &RawValue) -> Fate {
 
 fn raw(record: &Record) -> Box<RawValue> {
     serde_json::value::to_raw_value(&Message::of(record)).expect("a message has string keys only")
+}
+
+/// Resources, and the form they are to have.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct ConvertBody {
+    #[schema(inline)]
+    documents: Documents,
+    /// `yaml`, `bicep`, `arm` or `cli`.
+    to: String,
+}
+
+/// Resources in another form.
+#[derive(Serialize, ToSchema)]
+struct Converted {
+    /// One; with `cli`, one for each resource.
+    files: Vec<NamedText>,
+    /// What the form has no words for, and what is therefore not in the files.
+    lost: Vec<Remark>,
+    /// What else is to be known.
+    notes: Vec<Remark>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Remark {
+    /// Which resource, such as `Dataflow/press`; empty for all of them.
+    resource: String,
+    message: String,
+}
+
+/// Resources in another form, as `tidegate convert` writes them. Nothing is kept.
+#[utoipa::path(post, path = "/convert", tag = "try", request_body = ConvertBody,
+    responses(
+        (status = 200, body = Converted),
+        (status = 422, description = "The resources have errors", body = Invalid)))]
+async fn convert(
+    State(shared): State<Arc<Shared>>,
+    Body(ConvertBody { documents, to }): Body<ConvertBody>,
+) -> Result<Response, Refusal> {
+    let form = match to.as_str() {
+        "yaml" => Form::Yaml,
+        "bicep" => Form::Bicep,
+        "arm" => Form::Arm,
+        "cli" => Form::Cli,
+        _ => return Err(refuse(StatusCode::BAD_REQUEST, "`to` is `yaml`, `bicep`, `arm` or `cli`")),
+    };
+    let (files, options) = documents.read(shared.resources.lock().options().clone())?;
+    let converted = aside(move || {
+        let Parsed { value: catalog, diagnostics } = tidegate_model::load(&files, &options);
+        let report = Report::new(&files, catalog.resources().len(), &diagnostics);
+        if report.has_errors() { Err(report) } else { Ok(tidegate_forms::write(&files, &options, form)) }
+    });
+    let Written { files, lost, notes } = match converted.await? {
+        Ok(written) => written,
+        Err(report) => {
+            let invalid = Invalid::new("the resources have errors", report);
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, Json(invalid)).into_response());
+        }
+    };
+    let remarks = |remarks: Vec<tidegate_forms::Remark>| {
+        let remark = |r: tidegate_forms::Remark| Remark { resource: r.resource, message: r.message };
+        remarks.into_iter().map(remark).collect()
+    };
+    let files = files.into_iter().map(|(name, text)| NamedText { name, text }).collect();
+    Ok(Json(Converted { files, lost: remarks(lost), notes: remarks(notes) }).into_response())
 }
 
 /// An endpoint, and what is to be reached in it.

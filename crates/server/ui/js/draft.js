@@ -2,7 +2,7 @@
 // rest, comments too, as it was written.
 
 import { parseDocument, isMap, isSeq } from "../vendor/yaml.js";
-import { lineDiff } from "./lines.js";
+import { merge } from "./lines.js";
 
 export function parse(text) {
   const doc = parseDocument(text, { keepSourceTokens: false, prettyErrors: false, uniqueKeys: false });
@@ -18,29 +18,18 @@ export function edit(text, change) {
   const before = doc.toString(form);
   change(doc);
   const after = doc.toString(form);
-  const own = text.split("\n");
-  if (before.split("\n").length !== own.length) return after;
-  let at = 0;
-  const lines = [];
-  for (const [kind, line] of lineDiff(before, after)) {
-    if (kind === "add") lines.push(line);
-    else if (kind === "same") lines.push(own[at++]);
-    else at++;
-  }
-  const merged = lines.join("\n");
+  const merged = merge(before, text, after);
   // lines of different makes may not fit together
   return same(parse(merged), doc) ? merged : after;
 }
 
-function same({ doc, ok }, wanted) {
-  return ok && JSON.stringify(doc.toJS()) === JSON.stringify(wanted.toJS());
-}
+const same = ({ doc, ok }, wanted) => ok && JSON.stringify(doc.toJS()) === JSON.stringify(wanted.toJS());
 
 // Kubernetes manifests have a `spec`, ARM resources `properties`, bodies of the CLI neither.
 export const rootOf = doc => doc.has("spec") ? ["spec"] : doc.has("properties") ? ["properties"] : [];
 
 export function set(text, path, value) {
-  return edit(text, doc => {
+  return replace(text, path, value) ?? edit(text, doc => {
     const at = [...rootOf(doc), ...path];
     if (value === undefined) prune(doc, at);
     else {
@@ -48,16 +37,31 @@ export function set(text, path, value) {
       for (let i = 1; i < at.length; i++) {
         const here = doc.getIn(at.slice(0, i), true);
         if (!isMap(here) && !isSeq(here)) doc.setIn(at.slice(0, i), doc.createNode(typeof at[i] === "number" ? [] : {}));
+        // what was empty could only be written in braces
+        else if (here.items.length === 0) here.flow = false;
       }
       const old = doc.getIn(at, true);
       const node = doc.createNode(value);
       for (const kept of ["comment", "commentBefore", "spaceBefore"]) if (old?.[kept]) node[kept] = old[kept];
-      if (isSeq(node) || isMap(node)) node.flow = old?.flow ?? false;
-      // a text that was quoted stays quoted
-      if (typeof value === "string" && old?.value && old.type?.startsWith("QUOTE")) node.type = old.type;
+      if (isSeq(node) || isMap(node)) node.flow = old?.items?.length > 0 && old.flow;
       doc.setIn(at, node);
     }
   });
+}
+
+// A value in place of another, if both are of one line; nothing around it moves. A text that was quoted stays quoted.
+function replace(text, path, value) {
+  const { doc, ok } = parse(text);
+  if (!ok || value === undefined || typeof value === "object") return null;
+  const at = [...rootOf(doc), ...path];
+  const old = doc.getIn(at, true);
+  if (!old?.range || isMap(old) || isSeq(old) || text.slice(old.range[0], old.range[1]).includes("\n")) return null;
+  const { range: [from, to], value: was, type } = old;
+  doc.setIn(at, value);
+  const forms = [String(value), `'${String(value).replace(/'/g, "''")}'`, JSON.stringify(value)];
+  if (was && type === "QUOTE_SINGLE") forms.unshift(forms[1]);
+  if (was && type === "QUOTE_DOUBLE") forms.unshift(forms[2]);
+  return forms.map(form => text.slice(0, from) + form + text.slice(to)).find(next => same(parse(next), doc)) ?? null;
 }
 
 // Takes it out, and what is empty without it.

@@ -1,4 +1,4 @@
-// What differs between two texts, line by line.
+// What differs between texts, line by line.
 
 // [["same" | "del" | "add", line]...]
 export function lineDiff(before, after) {
@@ -20,4 +20,33 @@ export function lineDiff(before, after) {
     else out.push(["add", y[j++]]);
   }
   return out.concat(a.slice(a.length - end).map(line => ["same", line]));
+}
+
+// Both changes of a text, one over the other: of each stretch that `theirs` left as it was in `base`, what `ours` has.
+export function merge(base, ours, theirs) {
+  const a = matches(base, ours), b = matches(base, theirs);
+  const [lines, own, other] = [base, ours, theirs].map(text => text.split("\n"));
+  const out = [];
+  let i = 0, j = 0, k = 0;
+  for (let at = 0; at <= lines.length; at++) {
+    if (at < lines.length && (a[at] === undefined || b[at] === undefined)) continue;
+    const [x, y] = at < lines.length ? [a[at], b[at]] : [own.length, other.length];
+    const untouched = lines.slice(i, at).join("\n") === other.slice(k, y).join("\n") && at - i === y - k;
+    out.push(...untouched ? own.slice(j, x) : other.slice(k, y));
+    if (at < lines.length) out.push(own[x]);
+    [i, j, k] = [at + 1, x + 1, y + 1];
+  }
+  return out.join("\n");
+}
+
+// Where in `after` each line of `before` went.
+function matches(before, after) {
+  const found = [];
+  let i = 0, j = 0;
+  for (const [kind] of lineDiff(before, after)) {
+    if (kind === "same") found[i] = j;
+    if (kind !== "add") i++;
+    if (kind !== "del") j++;
+  }
+  return found;
 }

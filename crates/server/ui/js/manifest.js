@@ -86,11 +86,11 @@ function One({ field, value, siblings, path, text, write, diagnostics }) {
     if (method && field.name.endsWith("Settings") && field.name.toLowerCase() !== `${method}Settings`.toLowerCase()) return null;
     if (!method && siblings && "method" in siblings === false && path.at(-2) === "authentication" && field.name.endsWith("Settings")) return null;
     if (field.fields.length === 0) return null;
-    return html`<fieldset><legend>${words(field.name)}</legend><p class="hint small quiet">${field.doc}</p><${Fields} fields=${field.fields} value=${value} path=${path} text=${text} write=${write} diagnostics=${diagnostics} /></fieldset>`;
+    return html`<fieldset><legend>${words(field.name)}</legend><p class="hint small quiet"><${Sentence} text=${field.doc} /></p><${Fields} fields=${field.fields} value=${value} path=${path} text=${text} write=${write} diagnostics=${diagnostics} /></fieldset>`;
   }
   if (field.list) return null;
   const wrong = problems.filter(p => p.severity !== "note")[0];
-  const hint = html`${field.doc}${field.default ? ` Without it: ${field.default}.` : ""}${field.required ? " Required." : ""}`;
+  const hint = html`<${Sentence} text=${field.doc} />${field.default ? ` Without it: ${field.default}.` : ""}${field.required ? " Required." : ""}`;
   const common = { id, "aria-invalid": wrong?.severity === "error" ? "true" : undefined };
   const number = /whole number|number/.test(field.wants);
   return html`<${Field} id=${id} label=${words(field.name)} hint=${hint} said=${wrong && `${wrong.message}${wrong.help ? ` — ${wrong.help}` : ""}`}>
