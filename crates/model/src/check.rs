@@ -182,7 +182,11 @@ impl Linker<'_> {
                 namespace: namespace.clone(),
                 profile: profile_name.value.clone(),
                 instance_count: profile?.valid()?.instance_count,
-                source: SourceSpec { endpoint: from?.valid()?, data_sources: data_sources? },
+                source: SourceSpec {
+                    endpoint: from?.valid()?,
+                    data_sources: data_sources?,
+                    schema: source_ref.map(|text| text.as_str().to_owned()),
+                },
                 transform: transform_that_does,
                 destination: DestinationSpec {
                     endpoint: to?.valid()?,

@@ -94,6 +94,17 @@ impl SchemaRef {
     }
 }
 
+/// Whether a message's `dataschema` contradicts the schema that its source is said to have ("Understand message schemas":
+/// conflicting schemas). Both are read as references, and a namespace counts where both name one; what is no reference is
+/// compared as text.
+pub fn schemas_conflict(message: &str, source: &str) -> bool {
+    let (Some(a), Some(b)) = (SchemaRef::parse(message), SchemaRef::parse(source)) else {
+        return message != source;
+    };
+    let namespaces = a.namespace().zip(b.namespace());
+    (a.name(), a.version()) != (b.name(), b.version()) || namespaces.is_some_and(|(a, b)| a != b)
+}
+
 impl fmt::Display for SchemaRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let slash = if self.namespace.is_some() { "/" } else { "" };
@@ -177,6 +188,21 @@ mod tests {
         }
         for bad in ["", ".a", "a.", "A", "a/b", "<PVC-NAME>"] {
             assert_eq!(ObjectName::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_that_only_one_names_is_no_conflict() {
+        for (message, source, conflict) in [
+            ("aio-sr://plant/press:1", "aio-sr://plant/press:1", false),
+            ("aio-sr://press:1", "aio-sr://plant/press:1", false),
+            ("aio-sr://plant/press:2", "aio-sr://plant/press:1", true),
+            ("aio-sr://other/press:1", "aio-sr://plant/press:1", true),
+            ("aio-sr://plant/oven:1", "aio-sr://press:1", true),
+            ("https://example.com/press", "aio-sr://plant/press:1", true),
+            ("https://example.com/press", "https://example.com/press", false),
+        ] {
+            assert_eq!(schemas_conflict(message, source), conflict, "{message} {source}");
         }
     }
 

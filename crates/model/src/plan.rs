@@ -38,6 +38,8 @@ pub struct SourceSpec {
     pub endpoint: Arc<Endpoint>,
     /// `dataSources`.
     pub data_sources: DataSources,
+    /// `schemaRef`, as written.
+    pub schema: Option<String>,
 }
 
 /// `dataSources` as the endpoint's type reads them.

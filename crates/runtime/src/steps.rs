@@ -1,7 +1,8 @@
-//! What happens to a record between source and sink: enrich, filter, map.
+//! What happens to a record between source and sink: its schema's name is compared, then enrich, filter, map.
 
 use tidegate_core::Record;
 use tidegate_expr::{Dataset, Message, Outcome, Transformer};
+use tidegate_model::names::schemas_conflict;
 use tidegate_model::plan::Plan;
 use tokio::sync::watch;
 
@@ -22,6 +23,8 @@ pub enum DatasetState {
 
 /// The steps of one instance, with their memory.
 pub(crate) struct Steps {
+    /// What the source's messages are said to be.
+    schema: Option<String>,
     transformer: Option<Transformer>,
     datasets: Vec<(String, watch::Receiver<DatasetState>)>,
 }
@@ -32,12 +35,12 @@ impl Steps {
         let transformer = plan.transform.as_ref().map(|t| Transformer::new(t.rules.clone()));
         let keys = transformer.iter().flat_map(|t| t.transform().dataset_keys());
         let datasets = keys.map(|key| (key.to_owned(), watch(key))).collect();
-        Self { transformer, datasets }
+        Self { schema: plan.source.schema.clone(), transformer, datasets }
     }
 
     /// Nothing happens on the way to a spool.
     pub(crate) fn none() -> Self {
-        Self { transformer: None, datasets: vec![] }
+        Self { schema: None, transformer: None, datasets: vec![] }
     }
 
     /// Waits until every dataset is there, or known not to be: no message should fail for want of patience.
@@ -66,11 +69,29 @@ impl Steps {
     /// Runs the steps over a batch; what goes on is appended to `out`, the rest is settled.
     pub(crate) fn run(
         &mut self,
-        records: Vec<Record>,
+        mut records: Vec<Record>,
         instance: &Instance,
         account: &Account,
         out: &mut Vec<Record>,
     ) {
+        let bury = |record, reason| {
+            account.settle(1, End::DeadLettered);
+            instance.bury(DeadLetter { record, reason });
+        };
+        if let Some(schema) = &self.schema {
+            let conflict = |record: &Record| {
+                let theirs = record.properties.user_property("dataschema")?;
+                schemas_conflict(theirs, schema)
+                    .then(|| format!("conflicting schema: it says `{theirs}`, and the source has `{schema}`"))
+            };
+            records.retain(|record| match conflict(record) {
+                Some(reason) => {
+                    bury(record.clone(), reason);
+                    false
+                }
+                None => true,
+            });
+        }
         self.refresh();
         let tap = &instance.flow.tap;
         let watched = tap.is_watched() && instance.leg.is_last();
@@ -100,10 +121,7 @@ impl Steps {
                         tap.show_end(Stage::Filtered, record, format!("rule {}, which {words}", rule + 1));
                     }
                 }
-                Outcome::Failed(failure) => {
-                    account.settle(1, End::DeadLettered);
-                    instance.bury(DeadLetter { record, reason: failure.to_string() });
-                }
+                Outcome::Failed(failure) => bury(record, failure.to_string()),
             }
         }
         if filtered > 0 {

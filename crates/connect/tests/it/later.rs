@@ -34,7 +34,7 @@ fn kafka() -> Arc<Endpoint> {
 #[tokio::test]
 async fn a_kafka_source_is_refused() {
     let data_sources = DataSources::Kafka { topics: vec!["t".into()], consumer_group_id: "group".into() };
-    let spec = SourceSpec { endpoint: kafka(), data_sources };
+    let spec = SourceSpec { endpoint: kafka(), data_sources, schema: None };
     let Err(SourceError::Refused(trouble)) = tidegate_connect::open_source(&spec, &context()).await else {
         panic!("it is refused")
     };

@@ -130,7 +130,7 @@ pub(crate) async fn try_open_source(
 ) -> Result<Box<dyn Source>, SourceError> {
     let Settings::Mqtt(Mqtt { qos, .. }) = endpoint.settings else { panic!("an MQTT endpoint") };
     let filters = filters.iter().map(|f| TopicFilter::parse(f).unwrap()).collect();
-    let spec = SourceSpec { endpoint, data_sources: DataSources::Mqtt { filters, qos } };
+    let spec = SourceSpec { endpoint, data_sources: DataSources::Mqtt { filters, qos }, schema: None };
     soon(tidegate_connect::open_source(&spec, context)).await
 }
 

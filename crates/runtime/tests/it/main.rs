@@ -5,12 +5,14 @@
 mod spool;
 mod world;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tidegate_core::{Record, WriteError};
+use tidegate_core::{PropertiesBuilder, Property, Record, WriteError};
 use tidegate_expr::{Dataset, DatasetRule, FilterRule, MapRule, Rules};
+use tidegate_model::plan::{Plan, SourceSpec};
 use tidegate_runtime::{DatasetState, FlowState, HealthStatus, Stage};
 use world::{Answer, World, number, plan, target_trouble, transforming};
 
@@ -194,6 +196,7 @@ async fn metrics_show_the_ledger() {
     let w = World::new();
     w.destination.answer([Answer::Reject(vec![0])]);
     w.broker.publish(0..10);
+    w.broker.dropped.store(3, Ordering::Relaxed);
     w.start().await;
     w.until_acked(10).await;
     for _ in 0..2 {
@@ -206,6 +209,7 @@ async fn metrics_show_the_ledger() {
         assert_eq!(value("aio_dataflow_messages_received"), 10.0);
         assert_eq!(value("aio_dataflow_messages_sent"), 9.0);
         assert_eq!(value("aio_dataflow_messages_dropped_processing_errors"), 1.0);
+        assert_eq!(value("aio_dataflow_messages_dropped_when_busy"), 3.0);
     }
 }
 
@@ -237,6 +241,28 @@ async fn steps_filter_map_and_bury_and_the_books_balance() {
     assert_eq!((ledger.delivered, ledger.filtered, ledger.dead_lettered), (4, 3, 1));
     let buried = w.buried.lock();
     assert_eq!((buried.len(), &buried[0].record.payload[..]), (1, &b"oops"[..]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_of_another_schema_than_the_sources_is_a_dead_letter() {
+    let w = World::new();
+    let plain = plan("flow", "out");
+    let source = SourceSpec { schema: Some("aio-sr://plant/press:1".into()), ..plain.source.clone() };
+    w.supervisor.apply(&[Arc::new(Plan { source, ..(*plain).clone() })]).await;
+    let said = ["aio-sr://plant/press:1", "aio-sr://press:1", "aio-sr://plant/press:2"];
+    let now = tokio::time::Instant::now().into_std();
+    w.broker.publish_with(0..4, |n| {
+        let mut properties = PropertiesBuilder::default();
+        if let Some(said) = said.get(n as usize) {
+            properties.push(Property::UserProperty("dataschema", said));
+        }
+        let properties = properties.build().unwrap();
+        Record { properties, ..Record::new("in", n.to_string(), now) }
+    });
+    w.until_acked(4).await;
+    assert_eq!(w.destination.taken(), [0, 1, 3]);
+    assert_eq!((w.ledger().delivered, w.ledger().dead_lettered), (3, 1));
+    assert!(w.buried.lock()[0].reason.starts_with("conflicting schema: "));
 }
 
 #[tokio::test(start_paused = true)]

@@ -36,6 +36,8 @@ pub(crate) struct Broker {
     pub(crate) batch_max: AtomicUsize,
     pub(crate) unacked_max: AtomicUsize,
     pub(crate) unacked_seen: AtomicUsize,
+    /// Messages that the source had to drop and has not said so.
+    pub(crate) dropped: AtomicUsize,
 }
 
 impl Broker {
@@ -110,6 +112,10 @@ impl Source for ScriptedSource {
 
     fn unacked_max(&self) -> usize {
         self.broker.unacked_max.load(Ordering::Relaxed)
+    }
+
+    fn take_dropped(&mut self) -> u64 {
+        self.broker.dropped.swap(0, Ordering::Relaxed) as u64
     }
 }
 
@@ -341,6 +347,7 @@ pub(crate) fn plan(name: &str, topic: &str) -> Arc<Plan> {
         source: SourceSpec {
             endpoint: endpoint.clone(),
             data_sources: DataSources::Mqtt { filters, qos: Qos::One },
+            schema: None,
         },
         transform: None,
         destination: DestinationSpec {
