@@ -6,7 +6,7 @@ use std::process::Output;
 use serde_json::Value;
 
 use crate::client::{publish, subscribe};
-use crate::gateway::{Gateway, PATIENCE, dataflow, tidegate};
+use crate::gateway::{Gateway, PATIENCE, PLAIN, dataflow, mqtt_endpoint, tidegate};
 
 const LISTEN: [&str; 2] = ["--mqtt-listen", "127.0.0.1:0"];
 
@@ -105,20 +105,78 @@ async fn an_instance_of_files_is_changed_by_its_files() {
     gateway.until("flow", "as written now", to("out/b")).await;
 }
 
-/// QoS 1 messages keep coming while the flow, its endpoint and its profile change: none is lost, the books balance, and a
-/// flow that is not touched is not stopped. `TIDEGATE_TEST_APPLIES` says how many changes.
+const PROFILE: &str = "---\napiVersion: connectivity.iotoperations.azure.com/v1\nkind: DataflowProfile\n";
+
+/// Waits until the local broker has so much of something.
+async fn until_broker_has(gateway: &Gateway, what: &str, count: u64) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let broker: Value = serde_json::from_str(&gateway.get("/api/v1/broker").await.1).unwrap();
+        if broker[what] == count {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "never {count} {what}: {broker}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+/// While its destination is away a flow gets fewer instances and another profile, is restarted by kill -9 and at last
+/// deleted: what waits for it in the local broker comes once, and no session stays behind.
+#[tokio::test]
+async fn what_waits_for_a_flow_goes_with_it() {
+    let args = LISTEN.iter().chain(&["--drain-timeout", "0s"]).map(|a| (*a).to_owned()).collect();
+    let mut gateway = Gateway::start(tempfile::tempdir().unwrap(), args).await;
+    let (got, _task) = subscribe(gateway.port(), "out").await;
+    let mut sent = 0;
+    // nobody listens there
+    let away = mqtt_endpoint("away", "127.0.0.1:1", PLAIN);
+    for (profile, instances) in [("line", 3), ("line", 2), ("line", 1), ("other", 1), ("other", 2)] {
+        let resources = |destination: &str| {
+            let flow = dataflow("flow", ("default", "in/+"), (destination, "out"))
+                .replace("profileRef: default", &format!("profileRef: {profile}"));
+            format!(
+                "{flow}{away}{PROFILE}metadata: {{ name: {profile}, namespace: azure-iot-operations }}\n\
+                 spec: {{ instanceCount: {instances} }}\n"
+            )
+        };
+        done(&gateway, &["apply", "-f", &write(&gateway, &resources("away"))]).await;
+        // those of the subscriber and of the flow
+        until_broker_has(&gateway, "subscriptions", 1 + instances).await;
+        until_broker_has(&gateway, "sessions", 1 + instances).await;
+        publish(gateway.port(), "in/a", sent..sent + 1000, 100).await;
+        sent += 1000;
+        if profile == "other" {
+            gateway.kill_9().await;
+            gateway.restart().await;
+        }
+    }
+    let to_out = write(&gateway, &dataflow("flow", ("default", "in/+"), ("default", "out")));
+    done(&gateway, &["apply", "-f", &to_out]).await;
+    got.until_complete(0..sent).await;
+    gateway.until("flow", "drained", |f| f["messages"]["inFlight"] == 0).await;
+    assert_eq!(got.duplicates(), 0);
+    done(&gateway, &["delete", "dataflow", "flow"]).await;
+    until_broker_has(&gateway, "sessions", 1).await;
+    publish(gateway.port(), "in/a", sent..sent + 10, 10).await;
+    until_broker_has(&gateway, "queuedMessages", 0).await;
+}
+
+/// QoS 1 messages keep coming while the flow, its endpoint and its profile change: none is lost or comes twice, the books
+/// balance, and a flow that is not touched is not stopped. `TIDEGATE_TEST_APPLIES` says how many changes.
 #[tokio::test]
 async fn nothing_is_lost_while_resources_change() {
     let applies: u32 = std::env::var("TIDEGATE_TEST_APPLIES").map_or(20, |n| n.parse().unwrap());
     let messages = u64::from(applies) * 500;
-    let gateway = instance().await;
+    // so long that what is on its way is always acknowledged before the flow stops
+    let args = LISTEN.iter().chain(&["--drain-timeout", "120s"]).map(|a| (*a).to_owned()).collect();
+    let gateway = Gateway::start(tempfile::tempdir().unwrap(), args).await;
     let version = |n: u32| {
         // one of the three changes each time, and each does so again and again
-        let (keep_alive, instances) = (30 + n / 3 % 7, 1 + (n + 1) / 3 % 2);
+        let (keep_alive, instances) = (30 + n / 3 % 7, 1 + (n + 1) / 3 % 3);
         let flow = dataflow("flow", ("local", "in/+"), ("local", &format!("out/{}", n.div_ceil(3))))
             .replace("profileRef: default", "profileRef: line");
         format!(
-            "{flow}{}---\napiVersion: connectivity.iotoperations.azure.com/v1\nkind: DataflowProfile\n\
+            "{flow}{}{PROFILE}\
              metadata: {{ name: line, namespace: azure-iot-operations }}\nspec: {{ instanceCount: {instances} }}\n\
              ---\napiVersion: connectivity.iotoperations.azure.com/v1\nkind: DataflowEndpoint\n\
              metadata: {{ name: local, namespace: azure-iot-operations }}\n\
@@ -142,6 +200,7 @@ async fn nothing_is_lost_while_resources_change() {
     tokio::time::timeout(PATIENCE, async { tokio::join!(load, changes) }).await.unwrap();
     got.until_complete(0..messages).await;
     let flow = gateway.until("flow", "drained", |f| f["messages"]["inFlight"] == 0).await;
-    println!("{applies} changes, {messages} messages, {} came twice: {flow}", got.duplicates());
+    println!("{applies} changes, {messages} messages: {flow}");
+    assert_eq!(got.duplicates(), 0);
     assert_eq!(gateway.dataflow("still").await["health"]["lastTransitionTime"], since, "not touched");
 }

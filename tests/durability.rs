@@ -6,8 +6,10 @@ use bytes::Bytes;
 use tidegate_core::Properties;
 use tidegate_mqtt::{Ack, Connect, Packet, Publish, QoS, ReasonCode, Subscribe, Subscription, Version, Will};
 
-use crate::client::Wire;
-use crate::gateway::Gateway;
+use tidegate_testkit::SmallDisk;
+
+use crate::client::{Wire, publish as publish_all};
+use crate::gateway::{Gateway, PATIENCE};
 
 const KILLS: u64 = 200;
 /// To begin with, half of them with QoS 2.
@@ -186,4 +188,91 @@ async fn sessions_end_as_they_would_have_without_the_kill() {
     assert_eq!(gateway.stop().await, Some(0));
     gateway.restart().await;
     assert!(connect(&gateway, lasting("long")).await.1, "a stop is no worse than a kill");
+}
+
+/// Takes publishes without answering; of each its payload, and whether it says that it may come again.
+async fn take(wire: &mut Wire, count: usize) -> Vec<(String, bool)> {
+    let mut got = Vec::new();
+    while got.len() < count {
+        let Packet::Publish(publish) = wire.read().await.expect("it goes on") else { panic!("no publish") };
+        got.push((String::from_utf8(publish.payload.to_vec()).unwrap(), publish.dup));
+    }
+    got
+}
+
+#[tokio::test]
+async fn what_may_have_been_sent_before_a_kill_says_that_it_may_come_again() {
+    let mut gateway = Gateway::run(NOTHING).await;
+    let (mut keeper, _) = connect(&gateway, lasting("keeper")).await;
+    subscribe(&mut keeper, "t", QoS::AtLeastOnce).await;
+    let (mut publisher, _) = connect(&gateway, Connect::new(Version::V5, "publisher")).await;
+    publish(&mut publisher, &[message("t", "1".into(), QoS::AtLeastOnce, false, 1)]).await;
+    assert_eq!(take(&mut keeper, 1).await, [("1".to_owned(), false)]);
+    gateway.kill_9().await;
+    gateway.restart().await;
+    let (mut keeper, _) = connect(&gateway, lasting("keeper")).await;
+    let (mut publisher, _) = connect(&gateway, Connect::new(Version::V5, "publisher")).await;
+    publish(&mut publisher, &[message("t", "2".into(), QoS::AtLeastOnce, false, 1)]).await;
+    assert_eq!(take(&mut keeper, 2).await, [("1".to_owned(), true), ("2".to_owned(), false)]);
+}
+
+/// Waits until the local broker's health is that.
+pub(crate) async fn until_broker_is(gateway: &Gateway, status: &str) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let (_, body) = gateway.get("/api/v1/broker").await;
+        let broker: serde_json::Value = serde_json::from_str(&body).unwrap();
+        if broker["health"]["status"] == status {
+            assert_eq!(broker["log"]["full"], status == "Degraded", "{broker}");
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "never {status}: {broker}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+/// The disk under the local broker fills up, gets room again, and fills up once more, as tidegate is killed: publishers
+/// are pushed back, and whatever was acknowledged is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_pushes_publishers_back_and_loses_nothing() {
+    let Some(disk) = SmallDisk::mount(128) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(disk.path(), dir.path().join("data")).unwrap();
+    std::fs::write(dir.path().join("resources.yaml"), NOTHING).unwrap();
+    let path = dir.path().join("resources.yaml").display().to_string();
+    let args = ["--mqtt-listen".to_owned(), "127.0.0.1:0".to_owned(), path];
+    let mut gateway = Gateway::start(dir, args.to_vec()).await;
+    let (mut keeper, _) = connect(&gateway, lasting("keeper")).await;
+    subscribe(&mut keeper, "t", QoS::AtLeastOnce).await;
+    drop(keeper);
+    publish_all(gateway.port(), "t", 0..500, 50).await;
+    for from in [500, 1000] {
+        disk.fill();
+        let port = gateway.port();
+        let publisher = tokio::spawn(async move { publish_all(port, "t", from..from + 500, 50).await });
+        until_broker_is(&gateway, "Degraded").await;
+        assert!(!publisher.is_finished(), "they can't all be on disk");
+        if from == 1000 {
+            gateway.kill_9().await;
+            publisher.abort();
+        }
+        disk.relieve();
+        if from == 1000 {
+            gateway.restart().await;
+        } else {
+            publisher.await.unwrap();
+        }
+        until_broker_is(&gateway, "Available").await;
+    }
+    publish_all(gateway.port(), "t", 2000..2010, 10).await;
+    let (mut keeper, present) = connect(&gateway, lasting("keeper")).await;
+    assert!(present);
+    let mut got = std::collections::BTreeSet::new();
+    while !got.contains(&2009) {
+        for (_, payload) in receive(&mut keeper, 1).await {
+            got.insert(payload.parse::<u64>().unwrap());
+        }
+    }
+    let missing: Vec<_> = (0..1000).chain(2000..2010).filter(|n| !got.contains(n)).collect();
+    assert_eq!(missing, Vec::<u64>::new(), "acknowledged, and not there");
 }

@@ -1,17 +1,20 @@
-//! 200,000 messages of QoS 1 from a remote Mosquitto to Kafka (acks all), while everything on the way fails that can:
-//! Kafka stands still and is killed, the network is cut and stalls, the disk is full, tidegate is killed ten times.
-//! Nothing is missing in Kafka, and the books balance at every look.
+//! 200,000 messages of QoS 1 from a remote Mosquitto, or from the local broker, to Kafka (acks all), while everything on
+//! the way fails that can: Kafka stands still and is killed, the network is cut and stalls, the disk is full, tidegate is
+//! killed ten times. Nothing is missing in Kafka, and the books balance at every look.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tidegate_testkit::{FaultProxy, Kafka, KafkaOptions, Mosquitto, SmallDisk};
 
 use crate::client::publish;
+use crate::durability::until_broker_is;
 use crate::gateway::{Gateway, PATIENCE, PLAIN, dataflow, mqtt_endpoint};
 use crate::kafka::{kafka_endpoint, kcat, kcat_count};
 use crate::outages::persistent;
 
 const MESSAGES: u64 = 200_000;
+/// From the local broker, where `TIDEGATE_TEST_HAUL` does not say how many.
+const MESSAGES_LOCAL: u64 = 40_000;
 const WINDOW: usize = 500;
 const PARTITIONS: u32 = 4;
 const KILLS: usize = 10;
@@ -30,7 +33,21 @@ enum Fault {
     DiskFull,
 }
 
+/// Where the messages come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Mosquitto.
+    Remote,
+    /// The same, with a spool in between.
+    Spooled,
+    /// The local broker, which writes to disk before it acknowledges.
+    Local,
+}
+
 struct Haul {
+    way: Way,
+    /// What publishers connect to: it goes to the broker, wherever that is after a restart.
+    entrance: FaultProxy,
     gateway: Gateway,
     kafka: Kafka,
     proxy: FaultProxy,
@@ -67,6 +84,9 @@ impl Haul {
             Fault::GatewayKilled => {
                 self.gateway.kill_9().await;
                 self.gateway.restart().await;
+                if self.way == Way::Local {
+                    self.entrance.forward_to(self.gateway.port());
+                }
             }
             Fault::KafkaKilled => {
                 self.kafka.kill().await;
@@ -92,53 +112,68 @@ impl Haul {
             }
             Fault::DiskFull => {
                 let Some(disk) = &self.disk else { return };
-                let full = |f: &serde_json::Value| f["health"]["reasonCode"] == "TidegateSpoolDiskFull";
-                self.gateway.until("flow", "on a full disk", full).await;
-                disk.relieve();
-                self.gateway.until("flow", "over it", |f| !full(f)).await;
+                if self.way == Way::Local {
+                    until_broker_is(&self.gateway, "Degraded").await;
+                    disk.relieve();
+                    until_broker_is(&self.gateway, "Available").await;
+                } else {
+                    let full = |f: &serde_json::Value| f["health"]["reasonCode"] == "TidegateSpoolDiskFull";
+                    self.gateway.until("flow", "on a full disk", full).await;
+                    disk.relieve();
+                    self.gateway.until("flow", "over it", |f| !full(f)).await;
+                }
             }
         }
     }
 }
 
 /// Gives what to say of it.
-async fn haul(spooled: bool, faults: &[Fault]) -> String {
-    let source = Mosquitto::start(persistent()).await;
+async fn haul(way: Way, messages: u64, faults: &[Fault]) -> String {
     let proxy = FaultProxy::listen().await;
     let kafka =
         Kafka::start(KafkaOptions { advertised_port: Some(proxy.port()), ..KafkaOptions::default() }).await;
     proxy.forward_to(kafka.port());
     kafka.create_topic("there", PARTITIONS).await;
+    let source = if way == Way::Local { None } else { Some(Mosquitto::start(persistent()).await) };
     // the broker of the cluster, so to speak
     let remote =
         mqtt_endpoint("remote", "aio-broker:18883", &format!("{PLAIN}    maxInflightMessages: 500\n"));
-    let broker = format!("mqtt://127.0.0.1:{}", source.port());
     let mut flow = dataflow("flow", ("remote", "in"), ("kafka", "there"));
-    if spooled {
+    if way == Way::Spooled {
         flow = flow.replace("spec:\n", "spec:\n  requestDiskPersistence: Enabled\n");
     }
     let dir = tempfile::tempdir().unwrap();
     let resources = remote + &kafka_endpoint(proxy.port(), PLAIN) + &flow;
     std::fs::write(dir.path().join("resources.yaml"), resources).unwrap();
-    let disk = if spooled { SmallDisk::mount(128) } else { None };
+    let disk = match way {
+        Way::Remote => None,
+        Way::Spooled => SmallDisk::mount(128),
+        Way::Local => SmallDisk::mount(256),
+    };
     if let Some(disk) = &disk {
         std::os::unix::fs::symlink(disk.path(), dir.path().join("data")).unwrap();
     }
     let path = dir.path().join("resources.yaml").display().to_string();
-    let args = ["--broker", &broker, "-q", &path].map(str::to_owned).to_vec();
+    let args = match &source {
+        Some(source) => ["--broker".to_owned(), format!("mqtt://127.0.0.1:{}", source.port())],
+        None => ["--mqtt-listen", "127.0.0.1:0"].map(str::to_owned),
+    };
+    let args = args.into_iter().chain(["-q".to_owned(), path]).collect();
     let gateway = Gateway::start(dir, args).await;
     gateway.until("flow", "running", |f| f["state"] == "running").await;
+    let entrance = FaultProxy::listen().await;
+    entrance.forward_to(source.as_ref().map_or_else(|| gateway.port(), Mosquitto::port));
     // the kills fall somewhere among the other faults
     let mut random = StdRng::seed_from_u64(SEED);
     let mut faults = faults.to_vec();
     for _ in 0..KILLS {
         faults.insert(random.random_range(0..=faults.len()), Fault::GatewayKilled);
     }
-    let mut haul = Haul { gateway, kafka, proxy, disk, random };
-    let slice = MESSAGES / faults.len() as u64 + 1;
-    let port = source.port();
+    let mut haul = Haul { way, entrance, gateway, kafka, proxy, disk, random };
+    let slice = messages / faults.len() as u64 + 1;
+    let port = haul.entrance.port();
     for (fault, from) in faults.into_iter().zip((0..).step_by(slice as usize)) {
-        let numbers = from..MESSAGES.min(from + slice);
+        let numbers = from..messages.min(from + slice);
         if let (Fault::DiskFull, Some(disk)) = (fault, &haul.disk) {
             disk.fill();
         }
@@ -162,31 +197,45 @@ async fn haul(spooled: bool, faults: &[Fault]) -> String {
         let mut distinct = stored.clone();
         distinct.sort_unstable();
         distinct.dedup();
-        if distinct.len() as u64 == MESSAGES {
-            assert_eq!(distinct, (0..MESSAGES).collect::<Vec<_>>());
+        if distinct.len() as u64 == messages {
+            assert_eq!(distinct, (0..messages).collect::<Vec<_>>());
             break stored;
         }
-        assert!(tokio::time::Instant::now() < deadline, "only {} of {MESSAGES} are there", distinct.len());
+        assert!(tokio::time::Instant::now() < deadline, "only {} of {messages} are there", distinct.len());
     };
     let flow = haul.gateway.until("flow", "drained", |f| f["messages"]["inFlight"] == 0).await;
-    if spooled {
+    if way == Way::Spooled {
         let delivered = Haul::delivered(&flow);
-        assert!(delivered >= MESSAGES, "the books go on over every kill: {flow}");
+        assert!(delivered >= messages, "the books go on over every kill: {flow}");
         assert_eq!(flow["spool"]["messages"], 0);
     }
     haul.gateway.stop().await;
-    let again = stored.len() as u64 - MESSAGES;
-    format!("seed {SEED:#x}: {again} of {MESSAGES} came more than once; {}", flow["messages"])
+    let again = stored.len() as u64 - messages;
+    format!("seed {SEED:#x}: {again} of {messages} came more than once; {}", flow["messages"])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_a_remote_broker() {
     use Fault::{KafkaFrozen, KafkaKilled, NetworkCut, NetworkStalled};
-    println!("{}", haul(false, &[KafkaFrozen, KafkaKilled, NetworkCut, NetworkStalled]).await);
+    println!(
+        "{}",
+        haul(Way::Remote, MESSAGES, &[KafkaFrozen, KafkaKilled, NetworkCut, NetworkStalled]).await
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_a_remote_broker_by_a_spool() {
     use Fault::{DiskFull, KafkaFrozen, KafkaKilled, NetworkCut};
-    println!("{}", haul(true, &[KafkaKilled, DiskFull, NetworkCut, KafkaFrozen, DiskFull]).await);
+    println!(
+        "{}",
+        haul(Way::Spooled, MESSAGES, &[KafkaKilled, DiskFull, NetworkCut, KafkaFrozen, DiskFull]).await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_the_local_broker() {
+    use Fault::{DiskFull, KafkaFrozen, KafkaKilled, NetworkCut, NetworkStalled};
+    let messages = std::env::var("TIDEGATE_TEST_HAUL").map_or(MESSAGES_LOCAL, |n| n.parse().unwrap());
+    let faults = [KafkaKilled, DiskFull, NetworkCut, KafkaFrozen, NetworkStalled, DiskFull];
+    println!("{}", haul(Way::Local, messages, &faults).await);
 }

@@ -19,6 +19,7 @@ mod lake;
 mod operation;
 mod outages;
 mod quickstart;
+mod spools;
 mod transformations;
 mod troubles;
 mod ui;

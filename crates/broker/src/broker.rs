@@ -124,10 +124,11 @@ impl Broker {
     /// How full the log is; none if sessions are in memory.
     pub fn log_usage(&self) -> Option<LogUsage> {
         let (log, limits) = self.shared.log.as_ref()?;
-        let (live_bytes, is_full) = self.shared.with(|core| {
-            core.journal.as_ref().map_or((0, false), |journal| (journal.live_bytes(), journal.is_full()))
+        let (live_bytes, growth, is_full) = self.shared.with(|core| {
+            let journal = core.journal.as_mut().expect("it comes with the log");
+            (journal.live_bytes(), journal.growth(now()), journal.is_full())
         });
-        Some(LogUsage::of(log.usage(), limits, live_bytes, is_full))
+        Some(LogUsage::of(log.usage(), limits, live_bytes, growth, is_full))
     }
 
     /// The limits it was given.

@@ -5,6 +5,7 @@
 
 mod groups;
 mod journal;
+mod owned;
 mod publish;
 mod session;
 mod subscriptions;
@@ -55,6 +56,8 @@ pub(crate) struct Attachment {
 pub(crate) struct Attach {
     pub(crate) client_id: ByteString,
     pub(crate) username: Option<ByteString>,
+    /// Who in this process the session belongs to, if anybody.
+    pub(crate) owner: Option<ByteString>,
     /// None for a client in this process.
     pub(crate) address: Option<SocketAddr>,
     pub(crate) clean_start: bool,
@@ -299,7 +302,7 @@ impl Core {
             if let (Some(_), Some(journal)) = (self.sessions[id].number, &mut self.journal) {
                 journal.demand();
             }
-            self.end(id, now);
+            self.end(id, None, now);
         }
         let old = old.filter(|_| !attach.clean_start);
         let id = match old {
@@ -316,6 +319,7 @@ impl Core {
         self.last_connection += 1;
         let session = &mut self.sessions[id];
         session.username = attach.username.clone();
+        session.owner = attach.owner.clone();
         session.connect(Connection {
             number: self.last_connection,
             waker: attach.waker.clone(),
@@ -330,9 +334,10 @@ impl Core {
         if attach.address.is_none() {
             session.put_back_in_flight(&mut self.spent);
         }
-        // what it is answered about a QoS 2 message it sends again has to be on disk too
+        // what it is told with its CONNACK has to be on disk: that the session is there and has not begun to expire, for how
+        // long it will be, and what is known of the QoS 2 messages it sends again
         if let Some(journal) = &mut self.journal
-            && (old.is_none() && attach.outlives() || !session.received.is_empty())
+            && (attach.outlives() || session.number.is_some())
         {
             journal.demand();
         }
@@ -378,7 +383,7 @@ impl Core {
         }
         session.expiry_interval = leave.expiry_interval;
         if session.expiry_interval == 0 {
-            return self.end(id, now);
+            return self.end(id, None, now);
         }
         session.left_at = self.journal.as_ref().map(|journal| journal.wall(now));
         self.record_session(id);
@@ -397,23 +402,28 @@ impl Core {
         self.run_timers(now);
     }
 
-    /// Ends a session that nobody is connected to.
-    fn end(&mut self, id: SessionId, now: Instant) {
+    /// Ends a session that nobody is connected to. What waits in it, and no member of its group gets, is for `heir`.
+    fn end(&mut self, id: SessionId, heir: Option<SessionId>, now: Instant) {
         self.set_timer(id, None, None);
+        self.withdraw(id);
         let mut session = self.sessions.0.remove(id.0);
         self.clients.remove(&session.client_id);
-        for filter in session.subscriptions.keys() {
-            self.subscriptions.remove(filter, id);
-        }
         session.wake_waiters(&mut self.woken);
         if let Some(will) = session.will.take() {
             self.publish_will(will, now);
         }
         let number = session.number;
-        self.bequeath_shared(session, now);
+        self.bequeath(session, heir, now);
         // last: should the power go in between, what the heirs get is still the session's
         if let (Some(journal), Some(number)) = (&mut self.journal, number) {
             journal.ended(number);
+        }
+    }
+
+    /// Ends all subscriptions of a session that is about to end.
+    fn withdraw(&mut self, id: SessionId) {
+        for (filter, _) in self.sessions[id].subscriptions.drain() {
+            self.subscriptions.remove(&filter, id);
         }
     }
 
@@ -451,7 +461,7 @@ impl Core {
         {
             let session = &mut self.sessions[id];
             if session.expires_at.is_some_and(|at| at <= now) {
-                self.end(id, now);
+                self.end(id, None, now);
                 continue;
             }
             let expires_at = session.expires_at;
@@ -500,22 +510,33 @@ impl Core {
         subscription_id: Option<NonZeroU32>,
         now: Instant,
     ) -> Result<ReasonCode, ReasonCode> {
+        self.check(at)?;
+        Ok(self.subscribe_session(at.session, subscription, subscription_id, now))
+    }
+
+    fn subscribe_session(
+        &mut self,
+        id: SessionId,
+        subscription: &Subscription,
+        subscription_id: Option<NonZeroU32>,
+        now: Instant,
+    ) -> ReasonCode {
         let Limits { subscriptions_per_client_max, topic_levels_max, retained_messages_max, .. } =
             self.limits;
-        let session = self.session(at)?;
+        let session = &self.sessions[id];
         let filter = &subscription.filter;
         let is_new = !session.subscriptions.contains_key(filter);
         if filter.split('/').count() > topic_levels_max {
-            return Ok(ReasonCode::TopicFilterInvalid);
+            return ReasonCode::TopicFilterInvalid;
         }
         if is_new && session.subscriptions.len() >= subscriptions_per_client_max {
-            return Ok(ReasonCode::QuotaExceeded);
+            return ReasonCode::QuotaExceeded;
         }
         if session.number.is_some() {
             let filters = session.subscriptions.keys().map(|filter| filter.len() + 16);
             let fits = filters.sum::<usize>() + filter.len() <= SUBSCRIPTION_BYTES_MAX;
             if !fits || self.journal.as_ref().is_some_and(|journal| !journal.takes_sessions()) {
-                return Ok(ReasonCode::QuotaExceeded);
+                return ReasonCode::QuotaExceeded;
             }
         }
         let options = Options {
@@ -540,12 +561,13 @@ impl Core {
                     group: None,
                     from_store: true,
                     index: 0,
+                    maybe_sent: false,
                 });
             });
         }
-        let session = &mut self.sessions[at.session];
+        let session = &mut self.sessions[id];
         if session.load().from_store + copies.len() > retained_messages_max {
-            return Ok(ReasonCode::QuotaExceeded);
+            return ReasonCode::QuotaExceeded;
         }
         session.subscriptions.insert(filter.clone(), options);
         if let (Some(journal), Some(number)) = (&mut self.journal, session.number) {
@@ -557,12 +579,12 @@ impl Core {
         }
         copies.into_iter().for_each(|copy| session.push(copy));
         session.wake(&mut self.woken);
-        self.subscriptions.insert(filter, Subscriber { session: at.session, options }, is_new);
-        Ok(match options.qos {
+        self.subscriptions.insert(filter, Subscriber { session: id, options }, is_new);
+        match options.qos {
             QoS::AtMostOnce => ReasonCode::Success,
             QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
             QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
-        })
+        }
     }
 
     /// Ends a subscription. Gives the reason code for the UNSUBACK.
@@ -570,17 +592,22 @@ impl Core {
     /// # Errors
     /// As [`Core::check`].
     pub(crate) fn unsubscribe(&mut self, at: Attachment, filter: &str) -> Result<ReasonCode, ReasonCode> {
-        let session = self.session(at)?;
+        self.check(at)?;
+        Ok(self.unsubscribe_session(at.session, filter))
+    }
+
+    fn unsubscribe_session(&mut self, id: SessionId, filter: &str) -> ReasonCode {
+        let session = &mut self.sessions[id];
         let number = session.number;
         let Some((filter, _)) = session.subscriptions.remove_entry(filter) else {
-            return Ok(ReasonCode::NoSubscriptionExisted);
+            return ReasonCode::NoSubscriptionExisted;
         };
-        self.subscriptions.remove(&filter, at.session);
+        self.subscriptions.remove(&filter, id);
         if let (Some(journal), Some(number)) = (&mut self.journal, number) {
             journal.put(&Record::Unsubscribed(number, filter));
             journal.demand();
         }
-        Ok(ReasonCode::Success)
+        ReasonCode::Success
     }
 
     /// A QoS 2 copy of a session was sent as that, or its PUBREC has come: [`Core::settle`] says what the packet has to
@@ -739,6 +766,7 @@ fn record_of(number: u64, session: &Session) -> SessionRecord {
         number,
         client_id: session.client_id.clone(),
         username: session.username.clone(),
+        owner: session.owner.clone(),
         expiry_interval: session.expiry_interval,
         left_at: session.left_at,
         will: session.will.clone(),

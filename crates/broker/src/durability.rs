@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_log::{Options, Stall, Usage};
+use tidegate_log::{Options, Stall, Usage, in_words};
 
 use crate::config::Limits;
 
@@ -70,10 +70,12 @@ pub struct LogUsage {
     pub live_bytes_max: u64,
     /// Bytes the disk has left, if it says so.
     pub disk_free: Option<u64>,
+    /// Of those, at least: [`JournalLimits::disk_free_bytes_min`].
+    pub disk_free_min: u64,
     /// Records that are not on disk yet.
     pub records_unsynced: u64,
-    /// Bytes written a second, over the last minute.
-    pub write_rate: f64,
+    /// Bytes that more is alive a second, over the last minute.
+    pub growth: f64,
     /// When publishers will be refused, if it goes on as in the last minute.
     pub full_in: Option<Duration>,
     /// Whether they are refused now.
@@ -83,12 +85,17 @@ pub struct LogUsage {
 }
 
 impl LogUsage {
-    pub(crate) fn of(usage: Usage, limits: &JournalLimits, live_bytes: u64, is_full: bool) -> Self {
+    pub(crate) fn of(
+        usage: Usage,
+        limits: &JournalLimits,
+        live_bytes: u64,
+        growth: f64,
+        is_full: bool,
+    ) -> Self {
         // what is dead is let go in time: the log is full when too much is alive
         let live_bytes_max = limits.live_bytes_max();
         let room = usage.disk_free.map_or(u64::MAX, |free| free.saturating_sub(limits.disk_free_bytes_min));
         let room = room.min(live_bytes_max.saturating_sub(live_bytes));
-        let growth = usage.write_rate - usage.drain_rate;
         let full_in = if room == 0 {
             Some(Duration::ZERO)
         } else if growth > 0.0 {
@@ -102,11 +109,87 @@ impl LogUsage {
             live_bytes,
             live_bytes_max,
             disk_free: usage.disk_free,
+            disk_free_min: limits.disk_free_bytes_min,
             records_unsynced: usage.records_unsynced,
-            write_rate: usage.write_rate,
+            growth,
             full_in,
             is_full,
             stall: usage.stall,
         }
+    }
+
+    /// Whether publishers are pushed back.
+    pub fn pushes_back(&self) -> bool {
+        self.is_full || self.stall.is_some()
+    }
+
+    /// What an operator wants to know: how full it is, how long that can go on, and what helps. `None` while there is
+    /// nothing worth a word.
+    pub fn message(&self) -> Option<String> {
+        let mebibytes = |bytes: u64| format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64);
+        let Self { live_bytes, live_bytes_max, disk_free_min, .. } = *self;
+        let held = format!("{} of {}", mebibytes(live_bytes), mebibytes(live_bytes_max));
+        let pushed_back = "what was acknowledged is safe, publishers wait or are refused";
+        if let Some(Stall { message, disk_full, .. }) = &self.stall {
+            let help = if *disk_full { "; make room on the disk" } else { "" };
+            return Some(format!("the broker's log can't be written: {message}: {pushed_back}{help}"));
+        }
+        if let Some(free) = self.disk_free.filter(|free| *free < disk_free_min) {
+            let (free, least) = (mebibytes(free), mebibytes(disk_free_min));
+            let disk = format!("the disk of the broker's log has {free} left, and {least} are kept free");
+            return Some(format!("{disk}: {pushed_back}; make room on the disk"));
+        }
+        if self.is_full {
+            return Some(format!(
+                "the broker's log is full, {held}: {pushed_back} until sessions take theirs"
+            ));
+        }
+        let full_in = self.full_in.filter(|_| live_bytes >= WORTH_A_WORD)?;
+        Some(format!("the broker's log holds {held}: full in about {} at this rate", in_words(full_in)))
+    }
+}
+
+/// Below this many bytes nobody needs to be told.
+const WORTH_A_WORD: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operators_are_told_how_full_it_is_and_what_helps() {
+        let limits = JournalLimits::default();
+        let of = |disk_free, live_bytes, growth, is_full, stall: Option<Stall>| {
+            let usage = Usage {
+                bytes: 100 << 20,
+                bytes_max: limits.log_bytes_max,
+                disk_free: Some(disk_free),
+                records: 1,
+                records_unsynced: 0,
+                oldest_age: None,
+                write_rate: 1e6,
+                drain_rate: 0.0,
+                stall,
+            };
+            LogUsage::of(usage, &limits, live_bytes, growth, is_full).message()
+        };
+        assert_eq!(of(1 << 30, 1 << 20, 0.0, false, None), None, "what is written comes and goes");
+        assert_eq!(of(1 << 30, 1 << 19, 1e6, false, None), None);
+        let growing = of(1 << 40, 12 << 20, 500.0 * 1048.576, false, None).unwrap();
+        assert_eq!(
+            growing,
+            "the broker's log holds 12.0 MiB of 512.0 MiB: full in about 16 min at this rate"
+        );
+        let full = of(1 << 30, 512 << 20, 0.0, true, None).unwrap();
+        assert!(full.ends_with("until sessions take theirs"), "{full}");
+        let low = of(3 << 20, 0, 0.0, true, None).unwrap();
+        assert!(low.contains("has 3.0 MiB left, and 32.0 MiB are kept free"), "{low}");
+        let stall = Stall {
+            since: std::time::SystemTime::UNIX_EPOCH,
+            message: "b/1.log: no space left".into(),
+            disk_full: true,
+        };
+        let stalled = of(0, 0, 0.0, true, Some(stall)).unwrap();
+        assert!(stalled.contains("no space left") && stalled.ends_with("make room on the disk"), "{stalled}");
     }
 }

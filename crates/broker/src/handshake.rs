@@ -79,6 +79,7 @@ async fn connect(
     let mut attach = Attach {
         client_id: client_id.clone(),
         username,
+        owner: None,
         address: Some(address),
         clean_start: connect.clean_start,
         expiry_interval,

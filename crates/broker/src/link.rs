@@ -28,6 +28,8 @@ pub struct LinkOptions {
     pub clean_start: bool,
     /// How long the session outlives the link; `None` for ever.
     pub session_expiry: Option<Duration>,
+    /// Who in this process the session belongs to: see [`Broker::reassign`].
+    pub owner: Option<String>,
     /// How many messages may be handed out and not acknowledged.
     pub unacked_max: usize,
     /// How many messages may wait; `None` for the broker's own limit.
@@ -43,6 +45,7 @@ impl LinkOptions {
             client_id: client_id.into(),
             clean_start: false,
             session_expiry: None,
+            owner: None,
             unacked_max: usize::MAX,
             queue_messages_max: None,
             queue_bytes_max: None,
@@ -87,6 +90,14 @@ pub enum LinkError {
     /// The broker has as much as its limits allow: sessions, subscriptions, retained messages.
     #[error("refused: {0}")]
     Refused(ReasonCode),
+    /// A subscription is refused.
+    #[error("it does not take `{filter}`: {reason}")]
+    Subscription {
+        /// The filter.
+        filter: String,
+        /// Why.
+        reason: ReasonCode,
+    },
     /// A topic or a filter is not valid. Nothing was published.
     #[error("message {index}: {error}")]
     Topic {
@@ -119,6 +130,7 @@ impl Broker {
         let mut attach = Attach {
             client_id: options.client_id.into(),
             username: None,
+            owner: options.owner.map(Into::into),
             address: None,
             clean_start: options.clean_start,
             expiry_interval: options
@@ -148,6 +160,34 @@ impl Broker {
     }
 }
 
+impl Broker {
+    /// Makes the sessions of an owner, such as a data flow, those of `clients`, as far as there are any, with these
+    /// subscriptions. To be called while no link of theirs is there that this would change.
+    ///
+    /// It happens in one step: of what is published nothing goes to none of them, or twice to one. What waits in a
+    /// session that is not wanted any more goes on as that of a client that has none yet; in one too many, it goes to
+    /// other members of its group, or to the first of `clients`. With no clients at all the sessions end.
+    pub fn reassign(&self, owner: &str, clients: &[String], filters: &[String], qos: QoS) {
+        let clients: Vec<_> = clients.iter().map(|client| ByteString::from(client.as_str())).collect();
+        let wanted: Vec<_> = filters.iter().map(|filter| subscription(filter, qos)).collect();
+        self.shared.with(|core| core.reassign(owner, &clients, &wanted, now()));
+    }
+
+    /// Ends the sessions of owners that are gone, with what waits in them.
+    pub fn end_sessions_of(&self, is_gone: impl Fn(&str) -> bool) {
+        self.shared.with(|core| core.end_sessions_of(is_gone, now()));
+    }
+}
+
+/// A link's subscription. Retained messages come once.
+fn subscription(filter: &str, qos: QoS) -> Subscription {
+    Subscription {
+        retain_as_published: true,
+        retain_handling: RetainHandling::SendIfNew,
+        ..Subscription::new(filter, qos)
+    }
+}
+
 /// A client in this process. Dropping it detaches it; its session goes on for as long as its options say.
 pub struct Link {
     shared: Arc<Shared>,
@@ -171,15 +211,25 @@ impl Link {
     /// [`LinkError`].
     pub fn subscribe(&self, filter: &str, qos: QoS) -> Result<(), LinkError> {
         topic::check_filter(filter).map_err(|error| LinkError::Topic { index: 0, error })?;
-        let subscription = Subscription {
-            retain_as_published: true,
-            retain_handling: RetainHandling::SendIfNew,
-            ..Subscription::new(filter, qos)
-        };
+        let subscription = subscription(filter, qos);
         match self.shared.with(|core| core.subscribe(self.attachment, &subscription, None, now()))? {
             reason if reason.is_failure() => Err(reason.into()),
             _ => Ok(()),
         }
+    }
+
+    /// Makes the session's subscriptions these and no others, in one step: of what is published meanwhile nothing comes
+    /// twice, by an old and a new one, and nothing by neither. As [`Link::subscribe`] otherwise.
+    ///
+    /// # Errors
+    /// [`LinkError`]. Some of it may have been done.
+    pub fn resubscribe(&self, filters: &[String], qos: QoS) -> Result<(), LinkError> {
+        for (index, filter) in filters.iter().enumerate() {
+            topic::check_filter(filter).map_err(|error| LinkError::Topic { index, error })?;
+        }
+        let wanted: Vec<_> = filters.iter().map(|filter| subscription(filter, qos)).collect();
+        let done = self.shared.with(|core| core.resubscribe(self.attachment, &wanted, now()))?;
+        done.map_err(|(place, reason)| LinkError::Subscription { filter: filters[place].clone(), reason })
     }
 
     /// Ends a subscription; whether there was one does not matter.

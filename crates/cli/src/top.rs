@@ -18,6 +18,7 @@ use crate::args::{Form, Global, TopArgs};
 use crate::out::{colored, print};
 
 const DATAFLOWS: &str = "/api/v1/dataflows";
+const BROKER: &str = "/api/v1/broker";
 /// However often one wants to look, the instance has other things to do.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// How long a key may wait before it is seen to.
@@ -33,12 +34,14 @@ pub(crate) fn top(args: &TopArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let first = look(&api)?;
     if args.once || !io::stdout().is_terminal() {
         thread::sleep(args.interval.saturating_sub(first.at.elapsed()));
-        print(&view::plain(&view::rows(&look(&api)?, Some(&first))))?;
+        let now = look(&api)?;
+        print(&view::plain(&view::rows(&now, Some(&first)), now.broker.as_ref()))?;
         return Ok(ExitCode::SUCCESS);
     }
     let screen = Screen {
         api: global.api.clone(),
         rows: view::rows(&first, None),
+        broker: first.broker.clone(),
         trouble: None,
         table: TableState::default().with_selected(0),
         colored: colored(global.color, &io::stdout()),
@@ -53,7 +56,9 @@ fn look(api: &Api) -> anyhow::Result<Look> {
     let at = Instant::now();
     let Answer { dataflows } =
         serde_json::from_str(&answer).context("the answer is no list of data flows")?;
-    Ok(Look { at, dataflows })
+    // there is none where another process is the local broker
+    let broker = api.get(BROKER).ok().and_then(|answer| serde_json::from_str(&answer).ok());
+    Ok(Look { at, dataflows, broker })
 }
 
 /// Looks every `interval` in a thread of its own, so that an instance that hangs does not stop the keys.
@@ -96,6 +101,7 @@ fn show(
             match looks.recv_timeout(Duration::ZERO) {
                 Ok(Ok(look)) => {
                     screen.rows = view::rows(&look, Some(&last));
+                    screen.broker = look.broker.clone();
                     screen.trouble = None;
                     last = look;
                     break;

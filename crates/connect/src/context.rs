@@ -38,6 +38,13 @@ pub struct FlowIdentity {
     pub instance_count: u32,
 }
 
+impl FlowIdentity {
+    /// The data flow, whichever its profile and its instances: `<namespace>/<dataflow>`.
+    pub(crate) fn owner(&self) -> String {
+        format!("{}/{}", self.namespace, self.dataflow)
+    }
+}
+
 /// Who answers for the host `aio-broker`.
 #[derive(Clone)]
 pub enum LocalBroker {

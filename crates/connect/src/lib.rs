@@ -10,6 +10,7 @@ mod failure;
 mod mqtt;
 pub mod properties;
 
+use tidegate_broker::Broker;
 use tidegate_core::{Sink, Source, SourceError, Trouble};
 use tidegate_model::endpoint::{Endpoint, Settings};
 use tidegate_model::plan::{DataDestination, DataSources, DestinationSpec, SourceSpec};
@@ -32,6 +33,18 @@ pub async fn open_source(spec: &SourceSpec, context: &Context) -> Result<Box<dyn
             "source",
         ))),
     }
+}
+
+/// Makes the sessions that a data flow has at the broker in this process those of `instances`, the ones that run here. To be
+/// called when it has changed and before it is started: what waits in a session that is not wanted any more goes to
+/// another, and nothing that is published meanwhile is missed or comes twice.
+pub fn keep_sessions(broker: &Broker, spec: &SourceSpec, instances: &[FlowIdentity]) {
+    mqtt::keep_sessions(broker, spec, instances);
+}
+
+/// Ends the sessions of data flows at the broker in this process that `exists` does not know, by `<namespace>/<dataflow>`.
+pub fn end_sessions(broker: &Broker, exists: impl Fn(&str) -> bool) {
+    broker.end_sessions_of(|owner| !exists(owner));
 }
 
 /// Makes the sink of a data flow. It connects when it is [prepared](Sink::prepare) or written to.

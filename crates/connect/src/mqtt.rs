@@ -13,9 +13,10 @@ mod verdict;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tidegate_broker::Broker;
 use tidegate_core::{Sink, Source, SourceError};
-use tidegate_model::endpoint::{Endpoint, Mqtt, MqttHost, Qos};
-use tidegate_model::plan::HeaderAction;
+use tidegate_model::endpoint::{Endpoint, Mqtt, MqttHost, Qos, Settings};
+use tidegate_model::plan::{DataSources, HeaderAction, SourceSpec};
 use tidegate_model::topic::{TopicFilter, TopicTemplate};
 use tidegate_mqtt::QoS;
 
@@ -24,6 +25,7 @@ use self::publication::PublicationRules;
 use self::remote::Remote;
 use self::sink::MqttSink;
 use self::source::MqttSource;
+use self::subscriptions::Subscriptions;
 use crate::context::{Context, FlowIdentity, LocalBroker};
 
 /// Opens the source of an MQTT endpoint.
@@ -45,6 +47,20 @@ pub(crate) async fn open_source(
             Box::new(MqttSource::open(remote, filters, qos).await?)
         }
     })
+}
+
+/// See [`crate::keep_sessions`].
+pub(crate) fn keep_sessions(broker: &Broker, spec: &SourceSpec, instances: &[FlowIdentity]) {
+    let Some(first) = instances.first() else { return };
+    match (&spec.endpoint.settings, &spec.data_sources) {
+        (Settings::Mqtt(mqtt), DataSources::Mqtt { filters, qos }) if mqtt.host == MqttHost::LocalBroker => {
+            let client = |flow| client_id(mqtt.client_id_prefix.as_deref(), flow, Role::Source);
+            let clients: Vec<_> = instances.iter().map(client).collect();
+            let wanted = Subscriptions::new(filters, first).wanted();
+            broker.reassign(&first.owner(), &clients, &wanted, mqtt_qos(*qos));
+        }
+        _ => broker.reassign(&first.owner(), &[], &[], QoS::AtMostOnce),
+    }
 }
 
 /// Makes the sink of an MQTT endpoint.

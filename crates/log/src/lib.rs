@@ -49,5 +49,5 @@ pub use error::{AppendError, Closed, Corrupt, OpenError, ReadError};
 pub use log::{CloseError, Log};
 pub use options::Options;
 pub use position::Position;
-pub use usage::{Stall, Usage};
+pub use usage::{Rate, Stall, Usage, in_words};
 pub use writer::Writer;

@@ -56,9 +56,20 @@ impl Usage {
     }
 }
 
-/// The speed of a counter, with the past fading over [`RATE_WINDOW`].
+/// A time as people say it, such as `6 h`.
+pub fn in_words(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// How fast a number grows, with the past fading over a minute.
 #[derive(Debug)]
-pub(crate) struct Rate {
+pub struct Rate {
     seen: u64,
     at: Instant,
     /// Both fade alike, so their quotient is right from the first second on.
@@ -67,16 +78,17 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    pub(crate) fn new(seen: u64, now: Instant) -> Self {
+    /// The number is that now.
+    pub fn new(seen: u64, now: Instant) -> Self {
         Self { seen, at: now, count: 0.0, seconds: 0.0 }
     }
 
-    /// Counts a second in `total` is now worth. Calls in quick succession change nothing.
-    pub(crate) fn update(&mut self, total: u64, now: Instant) -> f64 {
+    /// The number is `total` now. How much it grows a second; calls in quick succession change nothing.
+    pub fn update(&mut self, total: u64, now: Instant) -> f64 {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         if passed >= 1.0 {
             let fade = (-passed / RATE_WINDOW.as_secs_f64()).exp();
-            self.count = self.count * fade + total.saturating_sub(self.seen) as f64;
+            self.count = self.count * fade + (total as f64 - self.seen as f64);
             self.seconds = self.seconds * fade + passed;
             self.seen = total;
             self.at = now;

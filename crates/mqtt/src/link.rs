@@ -17,8 +17,9 @@ use crate::{EncodeError, PublishParts, ReasonCode, encode, encode_ack, topic};
 /// A message to publish, as its owner keeps it until it is answered. The machine asks for its parts when it sends it,
 /// and perhaps again after a reconnect.
 pub trait Outgoing {
-    /// The parts, with what is left of the Message Expiry Interval at `now`. The machine sets `dup`, `packet_id` and
-    /// `topic_alias` itself.
+    /// The parts, with what is left of the Message Expiry Interval at `now`. The machine sets `packet_id` and
+    /// `topic_alias` itself, and `dup` when it sends the message again; for the first time it is as here, which only a
+    /// message of QoS 1 has that another machine may have sent before.
     fn parts(&self, now: Instant) -> PublishParts<'_>;
 }
 
@@ -126,7 +127,7 @@ impl<M: Outgoing> Link<M> {
                 None => return Sent::NoRoom(message),
             },
         };
-        match (self.writer.publish(PublishParts { dup: false, packet_id, ..parts }), packet_id) {
+        match (self.writer.publish(PublishParts { packet_id, ..parts }), packet_id) {
             (Err(reason), _) => Sent::Refused(message, reason),
             (Ok(()), None) => Sent::Done(message),
             (Ok(()), Some(id)) => {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 use tidegate_core::Trouble;
-use tidegate_log::{Consumer, Directory, Disk, Log, OpenError, Options, Position, StartAt, Usage};
+use tidegate_log::{Consumer, Directory, Disk, Log, OpenError, Options, Position, StartAt, Usage, in_words};
 
 pub(crate) use self::sink::SpoolSink;
 pub(crate) use self::source::SpoolSource;
@@ -68,7 +68,7 @@ impl SpoolReport {
         let mebibytes = self.bytes as f64 / (1 << 20) as f64;
         let held = format!("the spool holds {} messages, {mebibytes:.1} MiB", self.messages);
         Some(match self.full_in {
-            Some(time) => format!("{held}: disk full in about {} at this rate", rounded(time)),
+            Some(time) => format!("{held}: disk full in about {} at this rate", in_words(time)),
             None => held,
         })
     }
@@ -76,16 +76,6 @@ impl SpoolReport {
 
 /// Below this many bytes nobody needs to be told.
 const WORTH_A_WORD: u64 = 1 << 20;
-
-fn rounded(time: Duration) -> String {
-    let seconds = time.as_secs();
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
-    }
-}
 
 /// A spool that is open.
 pub(crate) struct Spool {

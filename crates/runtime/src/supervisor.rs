@@ -257,6 +257,17 @@ impl Supervisor {
     /// Makes what runs equal to `plans`: what is new is started, what is changed is drained and started anew, what is
     /// gone is drained, and the rest is not touched. Returns when all that had to stop has stopped.
     pub async fn apply(&self, plans: &[Arc<Plan>]) {
+        self.retire(plans).await;
+        let mut running = self.running.lock();
+        for plan in plans {
+            running.entry(key(plan)).or_insert_with_key(|key| self.start(key.clone(), plan.clone()));
+        }
+        self.metrics.active_dataflows().set(i64::try_from(running.len()).unwrap_or(i64::MAX));
+        self.changes.send_replace(());
+    }
+
+    /// Drains what is not as in `plans`. Returns when it has stopped.
+    pub async fn retire(&self, plans: &[Arc<Plan>]) {
         let wanted: BTreeMap<String, &Arc<Plan>> = plans.iter().map(|p| (key(p), p)).collect();
         let leaving: Vec<Running> = {
             let mut running = self.running.lock();
@@ -266,12 +277,6 @@ impl Supervisor {
             keys.iter().filter_map(|k| running.remove(k)).collect()
         };
         stop(leaving).await;
-        let mut running = self.running.lock();
-        for (key, plan) in wanted {
-            running.entry(key).or_insert_with_key(|key| self.start(key.clone(), plan.clone()));
-        }
-        self.metrics.active_dataflows().set(i64::try_from(running.len()).unwrap_or(i64::MAX));
-        self.changes.send_replace(());
     }
 
     /// Drains and stops every flow.

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use serde::Serialize;
-use tidegate_broker::Stats;
+use tidegate_broker::{LogUsage, Stats};
 use tidegate_model::endpoint::{Endpoint, MqttHost, Settings};
 use tidegate_model::plan::{DataDestination, DataSources, Plan};
 use tidegate_runtime::{FlowReport, InstanceReport};
@@ -359,10 +359,35 @@ pub(crate) struct Broker {
     messages_received: u64,
     messages_sent: u64,
     publishes_refused: u64,
+    health: BrokerHealth,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<BrokerLog>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct BrokerHealth {
+    /// `Degraded` while publishers are pushed back for want of room on disk.
+    status: &'static str,
+    message: String,
+}
+
+/// How full the log under the sessions is.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct BrokerLog {
+    bytes: u64,
+    bytes_max: u64,
+    live_bytes: u64,
+    live_bytes_max: u64,
+    disk_free_bytes: Option<u64>,
+    records_unsynced: u64,
+    full: bool,
+    full_in_seconds: Option<u64>,
 }
 
 impl Broker {
-    pub(crate) fn of(stats: &Stats) -> Self {
+    pub(crate) fn of(stats: &Stats, log: Option<LogUsage>) -> Self {
+        let pushes_back = log.as_ref().is_some_and(LogUsage::pushes_back);
         Self {
             connections: stats.connections,
             sessions: stats.sessions,
@@ -373,6 +398,20 @@ impl Broker {
             messages_received: stats.counters.messages_received,
             messages_sent: stats.counters.messages_sent,
             publishes_refused: stats.counters.publishes_refused,
+            health: BrokerHealth {
+                status: if pushes_back { "Degraded" } else { "Available" },
+                message: log.as_ref().and_then(LogUsage::message).unwrap_or_default(),
+            },
+            log: log.map(|usage| BrokerLog {
+                bytes: usage.bytes,
+                bytes_max: usage.bytes_max,
+                live_bytes: usage.live_bytes,
+                live_bytes_max: usage.live_bytes_max,
+                disk_free_bytes: usage.disk_free,
+                records_unsynced: usage.records_unsynced,
+                full: pushes_back,
+                full_in_seconds: usage.full_in.map(|full_in| full_in.as_secs()),
+            }),
         }
     }
 }

@@ -97,7 +97,7 @@ impl BrokerMetrics {
                 log_gauge(
                     "tidegate_broker_log_full",
                     "1 while publishers wait or are refused because the log or the disk is full",
-                    |u| u64::from(u.is_full || u.stall.is_some()),
+                    |u| u64::from(u.pushes_back()),
                 ),
                 log_gauge(
                     "tidegate_broker_log_full_in_seconds",

@@ -163,18 +163,22 @@ impl Connections {
 
     fn context(&self, plan: &Plan, instance: u32) -> Context {
         Context {
-            flow: FlowIdentity {
-                namespace: plan.namespace.clone(),
-                profile: plan.profile.to_string(),
-                dataflow: plan.name.to_string(),
-                instance_index: instance,
-                instance_count: plan.instance_count,
-            },
+            flow: flow_identity(plan, instance),
             request_disk_persistence: plan.request_disk_persistence,
             local_broker: self.local_broker.clone(),
             credentials: self.credentials.clone(),
             tokens: self.tokens.clone(),
         }
+    }
+}
+
+pub(crate) fn flow_identity(plan: &Plan, instance: u32) -> FlowIdentity {
+    FlowIdentity {
+        namespace: plan.namespace.clone(),
+        profile: plan.profile.to_string(),
+        dataflow: plan.name.to_string(),
+        instance_index: instance,
+        instance_count: plan.instance_count,
     }
 }
 

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker_config::broker_config;
 use crate::broker_metrics::BrokerMetrics;
-use crate::connectors::{Connections, Spools};
+use crate::connectors::{Connections, Spools, flow_identity};
 use crate::credentials::Vault;
 use crate::dead_letters::DeadLetters;
 use crate::diagnostics::Report;
@@ -496,8 +496,30 @@ impl Shared {
                 Arc::make_mut(plan).instance_count = count;
             }
         }
-        self.vault.replace(catalog);
+        self.vault.replace(catalog.clone());
+        self.supervisor.retire(&plans).await;
+        self.keep_sessions(&catalog, &plans);
         self.supervisor.apply(&plans).await;
+    }
+
+    /// Makes the sessions that data flows have at the local broker fit those flows, while what has changed does not run.
+    /// A flow that is disabled or has errors keeps its sessions as they are.
+    fn keep_sessions(&self, catalog: &Catalog, plans: &[Arc<Plan>]) {
+        let Some(broker) = &self.broker else { return };
+        // what can't be read may be a flow, and its messages are waited for
+        if !self.resources.lock().has_errors() {
+            let key = |flow: &Dataflow| format!("{}/{}", flow.namespace, flow.name);
+            let known: HashSet<String> = catalog.dataflows().iter().map(key).collect();
+            tidegate_connect::end_sessions(broker, |owner| known.contains(owner));
+        }
+        for plan in plans {
+            let instances = match self.instance {
+                Some(InstanceOf { index, .. }) => index..index + 1,
+                None => 0..plan.instance_count.max(1),
+            };
+            let instances: Vec<_> = instances.map(|index| flow_identity(plan, index)).collect();
+            tidegate_connect::keep_sessions(broker, &plan.source, &instances);
+        }
     }
 
     /// Runs these simulated assets, if there is a broker for them here.

@@ -42,7 +42,8 @@ fn local(shared: &Shared) -> Result<&tidegate_broker::Broker, Refusal> {
 /// The local broker in numbers.
 #[utoipa::path(get, path = "/broker", tag = "broker", responses((status = 200, body = Broker)))]
 async fn broker(State(shared): State<Arc<Shared>>) -> Result<Json<Broker>, Refusal> {
-    Ok(Json(Broker::of(&local(&shared)?.stats())))
+    let broker = local(&shared)?;
+    Ok(Json(Broker::of(&broker.stats(), broker.log_usage())))
 }
 
 #[derive(Serialize, ToSchema)]

@@ -138,12 +138,18 @@ pub(crate) struct Resources {
     documents: BTreeMap<Id, Document>,
     /// Errors that were there before: they do not stand in the way of changing something else.
     known: HashSet<Known>,
+    /// Whether a file in the folder is none that can be read any more.
+    unreadable: bool,
 }
 
 impl Resources {
+    fn new(options: LoadOptions, dir: Option<PathBuf>) -> Self {
+        Self { options, dir, documents: BTreeMap::new(), known: HashSet::new(), unreadable: false }
+    }
+
     /// Resources that came as files.
     pub(crate) fn given(files: &Files, options: LoadOptions) -> Self {
-        let mut resources = Self { options, dir: None, documents: BTreeMap::new(), known: HashSet::new() };
+        let mut resources = Self::new(options, None);
         for (_, file) in files.iter() {
             let all = match file.name.ends_with(".bicep") {
                 true => vec![Document { file: file.name.clone(), lines_before: 0, text: file.text.clone() }],
@@ -163,8 +169,7 @@ impl Resources {
     /// The folder can't be read or made.
     pub(crate) fn applied(dir: PathBuf, options: LoadOptions) -> io::Result<(Self, Catalog)> {
         fs::create_dir_all(&dir)?;
-        let mut resources =
-            Self { options, dir: Some(dir.clone()), documents: BTreeMap::new(), known: HashSet::new() };
+        let mut resources = Self::new(options, Some(dir.clone()));
         let mut paths: Vec<PathBuf> =
             fs::read_dir(&dir)?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
         paths.retain(|path| path.extension().is_some_and(|e| e == "yaml" || e == "json"));
@@ -178,6 +183,7 @@ impl Resources {
                     resources.documents.insert(id.clone(), document);
                 }
                 _ => {
+                    resources.unreadable = true;
                     tracing::error!(file = %path.display(), "an applied resource can't be read any more; it is left alone")
                 }
             }
@@ -207,6 +213,11 @@ impl Resources {
     /// How they are loaded.
     pub(crate) fn options(&self) -> &LoadOptions {
         &self.options
+    }
+
+    /// Whether some of them can't be what they were meant to be.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.unreadable || !self.known.is_empty()
     }
 
     /// The namespace of resources that name none.

@@ -35,9 +35,9 @@ impl Core {
         session.release(gone, &mut self.woken);
     }
 
-    /// A session ended: other members get what waited in it for the group, whatever their room, as its publishers were
-    /// told that it is safe.
-    pub(super) fn bequeath_shared(&mut self, mut session: Session, now: Instant) {
+    /// A session ended: other members get what waited in it for the group, and the heir what they do not, whatever their
+    /// room, as its publishers were told that it is safe.
+    pub(super) fn bequeath(&mut self, mut session: Session, heir: Option<SessionId>, now: Instant) {
         let in_flight = session.flow.outbound.drain();
         self.spent.done.extend(in_flight.iter().filter_map(|unfinished| unfinished.message.id()));
         let in_flight = in_flight.into_iter().filter(|unfinished| !unfinished.taken).map(|unfinished| {
@@ -47,7 +47,9 @@ impl Core {
         let waiting = session.unacked.into_iter().chain(session.queue).map(|copy| (copy, true));
         for (copy, may_go) in in_flight.chain(waiting) {
             self.spent.done.extend(copy.id());
-            if !(may_go && (self.pass_on(&copy, now) || self.keep_for_member(&copy))) && !copy.from_store {
+            let has_gone = may_go
+                && (self.pass_on(&copy, now) || self.keep_for_member(&copy) || self.leave_to(heir, &copy));
+            if !has_gone && !copy.from_store {
                 self.spent.dropped.session_ended += 1;
             }
         }
@@ -74,6 +76,21 @@ impl Core {
         };
         let target = Target::new(member, &copy.publication, copy.group);
         self.hand_over(target, copy);
+        true
+    }
+
+    /// Gives a copy to the heir of its session, for itself: there is no group.
+    fn leave_to(&mut self, heir: Option<SessionId>, copy: &Queued) -> bool {
+        let Some(id) = heir.filter(|_| copy.qos > QoS::AtMostOnce && !copy.from_store) else { return false };
+        let session = &mut self.sessions[id];
+        let mut copy = Queued { group: None, index: 0, maybe_sent: false, ..copy.clone() };
+        if let Some(journal) = &mut self.journal
+            && let Some(number) = session.keeps_messages()
+        {
+            copy.index = journal.copy(&copy.publication, copy.of_session(number));
+        }
+        session.push(copy);
+        session.wake(&mut self.woken);
         true
     }
 

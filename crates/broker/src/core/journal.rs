@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tidegate_log::{AppendError, Consumer, Log, Position, StartAt};
+use tidegate_log::{AppendError, Consumer, Log, Position, Rate, StartAt};
 use tidegate_mqtt::PacketId;
 use tokio::sync::Notify;
 
@@ -102,6 +102,7 @@ pub(crate) struct Journal {
     trim: Option<(u64, Position)>,
     /// Bytes of everything that is alive.
     live_bytes: u64,
+    growth: Rate,
     last_message: u64,
     last_session: u64,
     /// How many records there are, those of the backlog included.
@@ -153,6 +154,7 @@ impl Journal {
             trimmed: start,
             trim: None,
             live_bytes: 0,
+            growth: Rate::new(0, now),
             last_message: 0,
             last_session: 0,
             records: end.number,
@@ -242,6 +244,11 @@ impl Journal {
 
     pub(crate) fn live_bytes(&self) -> u64 {
         self.live_bytes
+    }
+
+    /// How many bytes more are alive a second, over the last minute.
+    pub(crate) fn growth(&mut self, now: Instant) -> f64 {
+        self.growth.update(self.live_bytes, now)
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -347,9 +354,13 @@ impl Journal {
             let rest = self.done.split_off(self.done.len().min(DONE_MAX));
             let done = std::mem::replace(&mut self.done, rest);
             self.buffer.clear();
+            // that a retained message is deleted may be promised with this turn of the lock: that must not be left out
+            let is_promised = self.demanded && done.iter().any(|id| id.index == RETAINED);
             let record = Record::Done(done);
             record.put(&mut self.buffer);
-            if self.try_append().is_err() {
+            if is_promised {
+                self.append();
+            } else if self.try_append().is_err() {
                 let Record::Done(mut done) = record else { unreachable!("it was made as one") };
                 done.append(&mut self.done);
                 self.done = done;
@@ -481,6 +492,7 @@ impl Journal {
     /// Does what is to be done from time to time, and when the log has room.
     pub(super) fn keep(&mut self, now: Instant) {
         self.clock = (now, since_1970());
+        self.growth(now);
         self.look();
         self.progressed = true;
         self.work_off();

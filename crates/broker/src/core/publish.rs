@@ -83,7 +83,16 @@ impl Target {
     pub(super) fn copy(self, publication: &Arc<Publication>) -> Queued {
         let Self { qos, retain, subscription_ids, group, index, .. } = self;
         let publication = publication.clone();
-        Queued { publication, qos, retain, subscription_ids, group, from_store: false, index }
+        Queued {
+            publication,
+            qos,
+            retain,
+            subscription_ids,
+            group,
+            from_store: false,
+            index,
+            maybe_sent: false,
+        }
     }
 
     /// The copy as the journal keeps it, if it is to.

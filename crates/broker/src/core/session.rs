@@ -40,6 +40,9 @@ pub(crate) struct Queued {
     pub(super) from_store: bool,
     /// Which copy of the message it is in the journal; 0 if it is not in there.
     pub(super) index: u32,
+    /// Whether the client may have been sent it already, before the process was last started: the journal does not say
+    /// which copies of QoS 1 were sent. A client is told so, as it may have one twice (MQTT v5 section 3.3.1.1).
+    pub(super) maybe_sent: bool,
 }
 
 impl Queued {
@@ -77,7 +80,7 @@ impl Outgoing for Queued {
     fn parts(&self, now: Instant) -> PublishParts<'_> {
         let message = &self.publication.message;
         PublishParts {
-            dup: false,
+            dup: self.maybe_sent,
             qos: self.qos,
             retain: self.retain,
             topic: &message.topic,
@@ -158,6 +161,8 @@ pub(super) struct Session {
     /// QoS 2 messages from its client that the journal has, and whose PUBREL has not come.
     pub(super) received: BTreeSet<PacketId>,
     pub(super) username: Option<ByteString>,
+    /// Who in this process it belongs to, if anybody.
+    pub(super) owner: Option<ByteString>,
     pub(super) connection: Option<Connection>,
     /// Session Expiry Interval in seconds, `u32::MAX` for never.
     pub(super) expiry_interval: u32,
@@ -191,6 +196,7 @@ impl Session {
             left_at: None,
             received: BTreeSet::new(),
             username: None,
+            owner: None,
             connection: None,
             expiry_interval: 0,
             expires_at: None,

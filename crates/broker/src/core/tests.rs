@@ -3,6 +3,7 @@
 mod conservation;
 mod crashes;
 mod full_queues;
+mod owned;
 mod records;
 mod routing;
 mod sessions;
@@ -89,6 +90,7 @@ impl World {
         let attach = Attach {
             client_id: client_id.into(),
             username: None,
+            owner: None,
             address: Some(([127, 0, 0, 1], 1).into()),
             clean_start,
             expiry_interval,

@@ -28,6 +28,24 @@ pub(crate) struct Dataflow {
     messages: Messages,
 }
 
+/// What `/api/v1/broker` answers, as far as it is shown.
+#[derive(Clone, Deserialize)]
+pub(crate) struct Broker {
+    health: Health,
+}
+
+impl Broker {
+    /// What there is to say of it, if anything is.
+    fn line(&self) -> Option<String> {
+        let Health { status, message } = &self.health;
+        (!message.is_empty()).then(|| format!("local broker: {}: {}", printable(status), printable(message)))
+    }
+
+    fn is_well(&self) -> bool {
+        self.health.status == "Available"
+    }
+}
+
 #[derive(Clone, Deserialize)]
 struct Health {
     status: String,
@@ -49,6 +67,7 @@ struct Messages {
 pub(crate) struct Look {
     pub(crate) at: Instant,
     pub(crate) dataflows: Vec<Dataflow>,
+    pub(crate) broker: Option<Broker>,
 }
 
 /// How much a flow needs somebody to look at it.
@@ -133,7 +152,8 @@ fn need(flow: &Dataflow) -> Need {
 
 fn health(health: &Health) -> String {
     match (health.status.as_str(), health.message.as_str()) {
-        ("Available", _) => "ok".into(),
+        ("Available", "") => "ok".into(),
+        ("Available", message) => printable(&format!("ok: {message}")),
         (status, "") => printable(status),
         (status, message) => printable(&format!("{status}: {message}")),
     }
@@ -152,9 +172,10 @@ fn short(n: f64) -> String {
 }
 
 /// One table as text, without colour.
-pub(crate) fn plain(rows: &[Row]) -> String {
+pub(crate) fn plain(rows: &[Row], broker: Option<&Broker>) -> String {
+    let broker = broker.and_then(Broker::line).map_or(String::new(), |line| line + "\n");
     if rows.is_empty() {
-        return "There are no data flows.\n".into();
+        return format!("There are no data flows.\n{broker}");
     }
     let header = COLUMNS.map(String::from);
     let lines = || std::iter::once(&header).chain(rows.iter().map(|r| &r.cells));
@@ -172,13 +193,14 @@ pub(crate) fn plain(rows: &[Row]) -> String {
             };
         }
     }
-    text
+    text + &broker
 }
 
 /// The whole terminal.
 pub(crate) struct Screen {
     pub(crate) api: String,
     pub(crate) rows: Vec<Row>,
+    pub(crate) broker: Option<Broker>,
     /// Why the rows are old.
     pub(crate) trouble: Option<String>,
     /// Which row is selected, and so which are in sight.
@@ -204,7 +226,11 @@ impl Screen {
             Need::Idle => color(Color::DarkGray),
             Need::None => Style::new(),
         };
-        frame.render_widget(self.summary(), title);
+        let broker = self.broker.as_ref().and_then(|broker| {
+            let style = if broker.is_well() { Style::new() } else { red };
+            Some(Line::styled(broker.line()?, style))
+        });
+        frame.render_widget(Text::from(vec![self.summary(), broker.unwrap_or_default()]), title);
         let mut widths = COLUMNS.map(|name| name.chars().count());
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(&row.cells) {
@@ -276,7 +302,7 @@ mod tests {
 
     fn look(at: Instant, flows: Vec<serde_json::Value>) -> Look {
         let Answer { dataflows } = serde_json::from_value(json!({ "dataflows": flows })).unwrap();
-        Look { at, dataflows }
+        Look { at, dataflows, broker: None }
     }
 
     fn two_looks() -> Vec<Row> {
@@ -288,11 +314,12 @@ mod tests {
                 flow("press", "running", "Available", "", 9000),
             ],
         );
+        let filling = "the spool holds 9 messages, 1.0 MiB";
         let now = look(
             at + Duration::from_secs(2),
             vec![
                 flow("archive", "disabled", "Unknown", "mode is Disabled", 0),
-                flow("mill", "running", "Available", "", 25_100),
+                flow("mill", "running", "Available", filling, 25_100),
                 flow("oven", "starting", "Unknown", "", 5),
                 flow(
                     "press",
@@ -314,10 +341,10 @@ mod tests {
             press      troubled      0      0          3    12.3k         0     1  Unavailable: endpoint "lake": connection refused\u{1b}[2J
             robot      running       -      -          3    12.3k         0     1  Degraded: retrying
             oven       starting      -      -          3    12.3k         0     1  Unknown
-            mill       running   12.5k   6250          3    12.3k         0     1  ok
+            mill       running   12.5k   6250          3    12.3k         0     1  ok: the spool holds 9 messages, 1.0 MiB
             archive    disabled      -      -          3    12.3k         0     1  Unknown: mode is Disabled
         "#]]
-        .assert_eq(&plain(&two_looks()));
+        .assert_eq(&plain(&two_looks(), None));
     }
 
     #[test]
@@ -339,7 +366,27 @@ mod tests {
 
     #[test]
     fn no_flows_are_said_in_words() {
-        assert_eq!(plain(&[]), "There are no data flows.\n");
+        assert_eq!(plain(&[], None), "There are no data flows.\n");
+    }
+
+    #[test]
+    fn a_local_broker_whose_log_fills_says_so() {
+        let broker = |status: &str, message: &str| -> Broker {
+            serde_json::from_value(json!({ "health": { "status": status, "message": message } })).unwrap()
+        };
+        assert_eq!(plain(&[], Some(&broker("Available", ""))), "There are no data flows.\n");
+        let text = plain(&two_looks(), Some(&broker("Degraded", "the broker's log is full")));
+        assert!(text.ends_with("\nlocal broker: Degraded: the broker's log is full\n"), "{text}");
+        let mut shown = Screen {
+            api: "http://127.0.0.1:9464".into(),
+            rows: vec![],
+            broker: Some(broker("Degraded", "the broker's log is full")),
+            trouble: None,
+            table: TableState::default(),
+            colored: true,
+        };
+        let text = screen(80, 8, &mut shown);
+        assert!(text.contains("local broker: Degraded: the broker's log is full"), "{text}");
     }
 
     #[test]
@@ -370,6 +417,7 @@ mod tests {
         let mut shown = Screen {
             api: "http://127.0.0.1:9464".into(),
             rows: two_looks(),
+            broker: None,
             trouble: None,
             table: TableState::default().with_selected(0),
             colored: true,
@@ -381,7 +429,7 @@ mod tests {
             "press      troubled      0      0          3    12.3k         0     1  Unavailable: endpoint "lake":"
             "robot      running       -      -          3    12.3k         0     1  Degraded: retrying           "
             "oven       starting      -      -          3    12.3k         0     1  Unknown                      "
-            "mill       running   12.5k   6250          3    12.3k         0     1  ok                           "
+            "mill       running   12.5k   6250          3    12.3k         0     1  ok: the spool holds 9 messages"
             "archive    disabled      -      -          3    12.3k         0     1  Unknown: mode is Disabled    "
             "press: Unavailable: endpoint "lake": connection refused\u{1b}[2J                                    "
             "                                                                                                    "
@@ -394,7 +442,7 @@ mod tests {
             "tidegate http://127.0.0.1:9464   data flows: 5, with problems: 2   in 12.5k/s   "
             "                                                                                "
             "DATA FLOW  STATE      IN/S  OUT/S  IN FLIGHT  RETRIED  FILTERED  DEAD  HEALTH   "
-            "mill       running   12.5k   6250          3    12.3k         0     1  ok       "
+            "mill       running   12.5k   6250          3    12.3k         0     1  ok: the s"
             "archive    disabled      -      -          3    12.3k         0     1  Unknown: "
             "archive: Unknown: mode is Disabled                                              "
             "                                                                                "

@@ -48,13 +48,14 @@ impl LocalSource {
     ) -> Result<Self, SourceError> {
         let client_id = client_id(mqtt.client_id_prefix.as_deref(), &context.flow, Role::Source);
         let subscriptions = Subscriptions::new(filters, &context.flow);
-        let options =
-            LinkOptions { session_expiry: Some(mqtt.session_expiry), ..LinkOptions::new(client_id) };
-        let link = match broker.attach(options).await {
-            Ok(link) => subscribe(&link, &subscriptions, qos).map(|()| link),
-            Err(error) => Err(failure(&error)),
+        let options = LinkOptions {
+            session_expiry: Some(mqtt.session_expiry),
+            owner: Some(context.flow.owner()),
+            ..LinkOptions::new(client_id)
         };
-        let link = link.map_err(|failure| failure.of_source(endpoint.name.as_str()))?;
+        let error = |error| failure(&error).of_source(endpoint.name.as_str());
+        let link = broker.attach(options).await.map_err(error)?;
+        link.resubscribe(&subscriptions.wanted(), qos).map_err(error)?;
         Ok(Self {
             endpoint: endpoint.name.to_string(),
             session_present: link.session_present(),
@@ -69,19 +70,6 @@ impl LocalSource {
     fn error(&self, error: &LinkError) -> SourceError {
         failure(error).of_source(&self.endpoint)
     }
-}
-
-fn subscribe(link: &Link, subscriptions: &Subscriptions, qos: QoS) -> Result<(), Failure> {
-    for filter in &subscriptions.wanted {
-        link.subscribe(&filter.to_string(), qos).map_err(|error| match error {
-            LinkError::TakenOver | LinkError::Closed => failure(&error),
-            error => Failure::Subscription(format!("the local broker does not take `{filter}`: {error}")),
-        })?;
-    }
-    for filter in &subscriptions.outdated {
-        link.unsubscribe(&filter.to_string()).map_err(|error| failure(&error))?;
-    }
-    Ok(())
 }
 
 #[async_trait]
@@ -255,6 +243,7 @@ fn message(record: Record, qos: QoS, now: Instant) -> Message {
 
 fn failure(error: &LinkError) -> Failure {
     Failure::Connection(match error {
+        LinkError::Subscription { .. } => return Failure::Subscription(format!("the local broker: {error}")),
         LinkError::TakenOver => {
             "another client attached to the local broker with the same client identifier; give \
                                  one of them another `clientIdPrefix`"

@@ -25,6 +25,11 @@ impl Subscriptions {
         Self { wanted, outdated }
     }
 
+    /// What to subscribe to, as it is written in a SUBSCRIBE.
+    pub(super) fn wanted(&self) -> Vec<String> {
+        self.wanted.iter().map(ToString::to_string).collect()
+    }
+
     /// Whether a message is for this data flow as it is now. A session that was there before may hold subscriptions to
     /// filters that have been taken out of the data flow, and messages that came by them.
     pub(super) fn matches(&self, topic: &str) -> bool {

@@ -67,6 +67,8 @@ pub(crate) struct SessionRecord {
     pub(crate) number: u64,
     pub(crate) client_id: ByteString,
     pub(crate) username: Option<ByteString>,
+    /// Who in this process it belongs to, if anybody.
+    pub(crate) owner: Option<ByteString>,
     /// Session Expiry Interval in seconds.
     pub(crate) expiry_interval: u32,
     /// When its client went, in milliseconds since 1970; none while it is there.
@@ -214,6 +216,7 @@ fn put_session(out: &mut Vec<u8>, session: &SessionRecord) {
         number,
         client_id,
         username,
+        owner,
         expiry_interval,
         left_at,
         will,
@@ -224,6 +227,7 @@ fn put_session(out: &mut Vec<u8>, session: &SessionRecord) {
     out.put_u64_le(*number);
     put_bytes(out, client_id.as_bytes());
     put_option(out, username.as_ref(), |out, name| put_bytes(out, name.as_bytes()));
+    put_option(out, owner.as_ref(), |out, owner| put_bytes(out, owner.as_bytes()));
     out.put_u32_le(*expiry_interval);
     put_option(out, *left_at, |out, at| out.put_u64_le(at));
     put_option(out, will.clone(), |out, will| {
@@ -242,6 +246,7 @@ fn session(from: &mut Bytes) -> Result<SessionRecord, Malformed> {
         number: u64(from)?,
         client_id: text(from)?,
         username: option(from, text)?,
+        owner: option(from, text)?,
         expiry_interval: u32(from)?,
         left_at: option(from, u64)?,
         will: option(from, |from| {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use bytestring::ByteString;
 use tidegate_core::Properties;
-use tidegate_log::{Closed, Log, Position, ReadError, StartAt};
+use tidegate_log::{Closed, Log, Position, Rate, ReadError, StartAt};
 use tidegate_mqtt::QoS;
 
 use super::record::{MessageRecord, RETAINED, Record, SessionRecord};
@@ -146,6 +146,7 @@ impl Core {
             let block = journal.block_of(at);
             self.restore_message(&mut journal, number, record, (block, bytes));
         }
+        journal.growth = Rate::new(journal.live_bytes, now);
         self.journal = Some(journal);
         for (id, left_at) in left {
             let session = &self.sessions[id];
@@ -162,6 +163,7 @@ impl Core {
         let mut session = Session::new(record.client_id.clone());
         session.number = Some(record.number);
         session.username = record.username;
+        session.owner = record.owner;
         session.expiry_interval = record.expiry_interval;
         session.left_at = record.left_at;
         session.will = record.will;
@@ -206,6 +208,7 @@ impl Core {
                 group: copy.group.as_deref().and_then(|group| self.subscriptions.group_of(group)),
                 from_store: copy.from_store,
                 index: copy.index,
+                maybe_sent: copy.qos == QoS::AtLeastOnce,
             };
             let session = &mut self.sessions[id];
             match copy.sent {

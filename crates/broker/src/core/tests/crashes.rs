@@ -39,6 +39,7 @@ enum Step {
         client: usize,
         wire: bool,
         clean_start: bool,
+        expiry_interval: u32,
     },
     Leave {
         client: usize,
@@ -50,6 +51,11 @@ enum Step {
     },
     Unsubscribe {
         client: usize,
+        filter: usize,
+    },
+    /// The sessions of links are to be those of the clients from this one on, with this subscription.
+    Reassign {
+        from: usize,
         filter: usize,
     },
     /// It takes some of what waits for it, and answers for some of what it was sent.
@@ -77,12 +83,15 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (client(), 0..TOPICS.len())
             .prop_map(|(client, topic)| Step::PublishExactlyOnce { client, topic }),
         1 => client().prop_map(|client| Step::Release { client }),
-        4 => (client(), any::<bool>(), prop::bool::weighted(0.3))
-            .prop_map(|(client, wire, clean_start)| Step::Come { client, wire, clean_start }),
+        4 => (client(), any::<bool>(), prop::bool::weighted(0.3), prop_oneof![Just(3600), Just(u32::MAX)])
+            .prop_map(|(client, wire, clean_start, expiry_interval)| {
+                Step::Come { client, wire, clean_start, expiry_interval }
+            }),
         2 => client().prop_map(|client| Step::Leave { client }),
         4 => (client(), 0..FILTERS.len(), 1..3u8)
             .prop_map(|(client, filter, qos)| Step::Subscribe { client, filter, qos }),
         1 => (client(), 0..FILTERS.len()).prop_map(|(client, filter)| Step::Unsubscribe { client, filter }),
+        1 => (client(), 0..FILTERS.len()).prop_map(|(from, filter)| Step::Reassign { from, filter }),
         5 => (client(), 1..6usize).prop_map(|(client, max)| Step::Take { client, max }),
         5 => (client(), 1..6usize).prop_map(|(client, count)| Step::Answer { client, count }),
         6 => Just(Step::Commit),
@@ -101,6 +110,7 @@ struct Kept {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct KeptSession {
+    expiry_interval: u32,
     subscriptions: BTreeMap<String, u8>,
     received: BTreeSet<PacketId>,
     /// How many copies of each message wait for it, by payload, QoS and whether they came from the store.
@@ -116,6 +126,7 @@ impl Kept {
     /// It is one of the two, or on the way from one to the other.
     fn is_between(&self, one: &Self, other: &Self) {
         between(&self.sessions, &one.sessions, &other.sessions, |session, one, other| {
+            assert!([one.expiry_interval, other.expiry_interval].contains(&session.expiry_interval));
             between(&session.subscriptions, &one.subscriptions, &other.subscriptions, |qos, one, other| {
                 assert!(qos == one || qos == other);
             });
@@ -241,6 +252,7 @@ impl Ledger {
             let subscriptions = session.subscriptions.iter();
             let client_id = session.client_id.to_string();
             let session = KeptSession {
+                expiry_interval: session.expiry_interval,
                 subscriptions: subscriptions.map(|(f, o)| (f.to_string(), o.qos as u8)).collect(),
                 received: session.received.clone(),
                 messages,
@@ -280,12 +292,13 @@ impl Ledger {
         self.world.core.accept(Publisher { exactly_once, ..SOMEBODY }, &publication, self.world.now);
     }
 
-    fn come(&mut self, number: usize, wire: bool, clean_start: bool) {
+    fn come(&mut self, number: usize, wire: bool, clean_start: bool, expiry_interval: u32) {
         if self.clients[number].is_some() {
             return;
         }
-        let (mut attach, calls) = self.world.ask(&format!("c{number}"), clean_start, u32::MAX);
+        let (mut attach, calls) = self.world.ask(&format!("c{number}"), clean_start, expiry_interval);
         attach.address = attach.address.filter(|_| wire);
+        attach.owner = Some("links".into()).filter(|_| !wire);
         let Poll::Ready(Ok(mut client)) = self.world.attach(&attach, calls) else { panic!("it was away") };
         client.flow.outbound.connected(std::num::NonZeroU16::MAX);
         while client.flow.outbound.next_resend().is_some() {}
@@ -393,9 +406,9 @@ impl Ledger {
                 self.world.core.released(client.at, id).unwrap();
                 true
             }
-            Step::Come { client, wire, clean_start } => {
-                self.come(client, wire, clean_start);
-                clean_start
+            Step::Come { client, wire, clean_start, expiry_interval } => {
+                self.come(client, wire, clean_start, expiry_interval);
+                true
             }
             Step::Leave { client } => {
                 if let Some((client, _)) = self.clients[client].take() {
@@ -412,6 +425,12 @@ impl Ledger {
                 let Some((client, _)) = &self.clients[client] else { return };
                 self.world.core.unsubscribe(client.at, FILTERS[filter]).unwrap();
                 true
+            }
+            Step::Reassign { from, filter } => {
+                let clients: Vec<_> = (from..CLIENTS).map(|client| format!("c{client}").into()).collect();
+                let wanted = [Subscription::new(FILTERS[filter], Q1)];
+                self.world.core.reassign("links", &clients, &wanted, self.world.now);
+                false
             }
             Step::Take { client, max } => {
                 self.take(client, max);
@@ -448,4 +467,37 @@ proptest! {
         }
         ledger.crash(None, false);
     }
+}
+
+#[test]
+fn a_retained_message_is_deleted_on_disk_before_that_is_answered_though_the_log_is_full() {
+    let mut ledger = Ledger::new(1, false);
+    let retained = |payload: &str| Message { retain: true, ..message("r", payload, Q1) };
+    ledger.publish(retained("old"), None);
+    let mut keeper = ledger.world.resume("keeper");
+    ledger.world.subscribe(&keeper, "t", Q1);
+    ledger.writer.commit();
+    while matches!(ledger.world.publish(message("t", &"x".repeat(200), Q1)), Verdict::Accepted { .. }) {
+        ledger.world.core.settle();
+    }
+    // until not even that one of them is done with finds room
+    let taken = ledger.world.take(&mut keeper);
+    let mut taken = taken.iter();
+    let mut records = 0;
+    while records < ledger.log.end().number {
+        records = ledger.log.end().number;
+        ledger.world.core.spent.done.extend(taken.next().expect("it is nearly full").id());
+        ledger.world.core.settle();
+    }
+    ledger.publish(retained(""), None);
+    let demand = ledger.world.core.settle().expect("the answer waits");
+    assert!(demand > ledger.log.end().number, "for a record that has no room yet");
+    while ledger.log.durable_end().number < demand {
+        ledger.writer.commit();
+        ledger.world.core.keep_journal(ledger.world.now);
+        ledger.world.core.settle();
+    }
+    ledger.disk.restart_after_power_cut();
+    let (core, ..) = open(&ledger.disk, ledger.world.now);
+    assert_eq!(core.retained.count(), 0);
 }

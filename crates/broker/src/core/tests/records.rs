@@ -66,12 +66,23 @@ fn subscription() -> impl Strategy<Value = (ByteString, Options)> {
 }
 
 fn session() -> impl Strategy<Value = SessionRecord> {
-    let who = (any::<u64>(), text(), option::of(text()), any::<u32>(), option::of(any::<u64>()));
+    let name = || option::of(text());
+    let who = (any::<u64>(), text(), name(), name(), any::<u32>(), option::of(any::<u64>()));
     let received = prop::collection::vec(packet_id(), 0..4);
     let subscriptions = prop::collection::vec(subscription(), 0..4);
     (who, option::of(will()), received, subscriptions).prop_map(|(who, will, received, subscriptions)| {
-        let (number, client_id, username, expiry_interval, left_at) = who;
-        SessionRecord { number, client_id, username, expiry_interval, left_at, will, received, subscriptions }
+        let (number, client_id, username, owner, expiry_interval, left_at) = who;
+        SessionRecord {
+            number,
+            client_id,
+            username,
+            owner,
+            expiry_interval,
+            left_at,
+            will,
+            received,
+            subscriptions,
+        }
     })
 }
 
