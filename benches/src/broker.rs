@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use crate::Contest;
+use crate::Brokers;
 use crate::contest::{Contender, Outcome, Scenario};
 use crate::load::Load;
 use crate::peers::{self, Resources};
-use crate::process::Server;
 
 const QOS_1: Load = Load {
     qos: 1,
@@ -28,18 +27,20 @@ const SCENARIOS: [(&str, Load); 6] = [
     ("QoS 0, fan-out", Load { qos: 0, fan_out: Some(20), messages: 100_000, ..QOS_1 }),
 ];
 
-pub(crate) fn run(tidegate: &Path, args: &Contest) -> anyhow::Result<Vec<Outcome>> {
-    let chosen = SCENARIOS.into_iter().filter(|(name, _)| name.contains(&args.only));
+pub(crate) fn run(tidegate: &Path, args: &Brokers) -> anyhow::Result<Vec<Outcome>> {
+    let chosen = SCENARIOS.into_iter().filter(|(name, _)| name.contains(&args.contest.only));
     chosen
         .map(|(name, load)| {
-            let (mut command, port, dir) = peers::tidegate(tidegate, Resources::None)?;
             let scenario = Scenario {
                 name,
-                load: load.scaled(args.messages),
-                tidegate: Contender::broker("tidegate", Server::start(&mut command, port, dir)?),
-                peer: Contender::broker("mosquitto", peers::mosquitto("")?),
+                load: load.scaled(args.contest.messages),
+                tidegate: Contender::broker(
+                    "tidegate",
+                    peers::tidegate_with(tidegate, Resources::None, args.durability)?,
+                ),
+                peer: Contender::broker("mosquitto", peers::mosquitto(args.durability, "")?),
             };
-            scenario.run(tidegate, args.rounds)
+            scenario.run(tidegate, args.contest.rounds)
         })
         .collect()
 }

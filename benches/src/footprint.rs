@@ -8,6 +8,7 @@ use anyhow::bail;
 use bytes::Bytes;
 use tidegate_mqtt::QoS;
 
+use crate::Durability;
 use crate::client::{Client, publish};
 use crate::peers::{self, Resources, flow, remote_endpoint};
 use crate::process::{Memory, Server};
@@ -52,7 +53,7 @@ fn at_rest(tidegate: &Path, resources: Resources) -> anyhow::Result<Memory> {
 /// one, and another tries to connect to the other and to subscribe there. The time is from just before the process is
 /// made to when the second client has the first message.
 fn first_message(tidegate: &Path) -> anyhow::Result<Duration> {
-    let remote = peers::mosquitto("")?;
+    let remote = peers::mosquitto(Durability::Memory, "")?;
     let mut publisher = Client::connect(remote.port, "footprint")?;
     let resources = remote_endpoint(remote.port) + &flow(("remote", "first/in"), ("default", "first/out"));
     let (mut command, port, dir) = peers::tidegate(tidegate, Resources::Text(resources))?;

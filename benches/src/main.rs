@@ -37,9 +37,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// The local broker beside mosquitto
-    Broker(Contest),
+    Broker(Brokers),
     /// A data flow between two brokers beside a bridge of mosquitto
-    Bridge(Contest),
+    Bridge(Brokers),
     /// A data flow to Kafka, and one from it, beside what librdkafka does alone
     Kafka(Contest),
     /// Memory at rest, and the time from the start to the first message delivered
@@ -64,6 +64,24 @@ struct Contest {
     /// Messages in percent of what a scenario has: fewer are quicker and less exact
     #[arg(long, value_name = "PERCENT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     messages: u32,
+}
+
+/// A contest of brokers.
+#[derive(Args)]
+struct Brokers {
+    #[command(flatten)]
+    contest: Contest,
+    /// Whether both keep on disk what outlives a connection
+    #[arg(long, default_value = "disk")]
+    durability: Durability,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Durability {
+    /// Neither writes anything
+    Memory,
+    /// tidegate syncs before it acknowledges; mosquitto writes its database once a second
+    Disk,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
+use crate::Durability;
 use crate::process::{Server, free_port};
 
 /// Brings the release build of tidegate up to date and gives its path, which is beside this program.
@@ -105,14 +106,33 @@ spec:
     )
 }
 
-/// A mosquitto at its best: nothing on disk, no log, no delay before it sends, no limit to what waits and more than any
+/// The same that keeps what outlives a connection there.
+pub(crate) fn tidegate_with(
+    binary: &Path,
+    resources: Resources,
+    durability: Durability,
+) -> anyhow::Result<Server> {
+    let (mut command, port, dir) = tidegate(binary, resources)?;
+    if durability == Durability::Memory {
+        command.args(["--durability", "memory"]);
+    }
+    Server::start(&mut command, port, dir)
+}
+
+/// A mosquitto at its best: nothing on disk unless it is to be, no log, no delay before it sends, no limit to what waits and more than any
 /// load has to what is in flight. (Without a limit there its bridge sends a Receive Maximum of 0, which is refused.)
 /// `more` are lines for the end of its configuration.
-pub(crate) fn mosquitto(more: &str) -> anyhow::Result<Server> {
+pub(crate) fn mosquitto(durability: Durability, more: &str) -> anyhow::Result<Server> {
     let dir = tempfile::tempdir()?;
     let port = free_port()?;
-    let mut config = String::from(
-        "persistence false\nlog_dest none\nlog_type none\nmax_inflight_messages 1000\nmax_queued_messages 0\n\
+    let mut config = match durability {
+        Durability::Memory => "persistence false\n".to_owned(),
+        Durability::Disk => {
+            format!("persistence true\npersistence_location {}/\nautosave_interval 1\n", dir.path().display())
+        }
+    };
+    config.push_str(
+        "log_dest none\nlog_type none\nmax_inflight_messages 1000\nmax_queued_messages 0\n\
          set_tcp_nodelay true\n",
     );
     // Started as root it would change to a user that may not read here; else this has no effect.

@@ -259,6 +259,7 @@ impl Supervisor {
     pub async fn apply(&self, plans: &[Arc<Plan>]) {
         self.retire(plans).await;
         let mut running = self.running.lock();
+        running.retain(|_, running| plans.contains(&running.flow.plan));
         for plan in plans {
             running.entry(key(plan)).or_insert_with_key(|key| self.start(key.clone(), plan.clone()));
         }
@@ -266,17 +267,20 @@ impl Supervisor {
         self.changes.send_replace(());
     }
 
-    /// Drains what is not as in `plans`. Returns when it has stopped.
+    /// Drains what is not as in `plans`, and returns when it has stopped. It is reported as it was until it is replaced.
     pub async fn retire(&self, plans: &[Arc<Plan>]) {
-        let wanted: BTreeMap<String, &Arc<Plan>> = plans.iter().map(|p| (key(p), p)).collect();
-        let leaving: Vec<Running> = {
-            let mut running = self.running.lock();
-            let gone = |key: &String, r: &Running| wanted.get(key).is_none_or(|plan| **plan != r.flow.plan);
-            let keys: Vec<String> =
-                running.iter().filter(|(k, r)| gone(k, r)).map(|(k, _)| k.clone()).collect();
-            keys.iter().filter_map(|k| running.remove(k)).collect()
-        };
-        stop(leaving).await;
+        let mut leaving = Vec::new();
+        for (key, running) in &mut *self.running.lock() {
+            if !plans.contains(&running.flow.plan) {
+                running.stop.cancel();
+                leaving.extend(running.tasks.drain(..).map(|task| (key.clone(), task)));
+            }
+        }
+        for (key, task) in leaving {
+            if let Err(error) = task.await {
+                tracing::error!(dataflow = key, %error, "a pipeline came to a bad end");
+            }
+        }
     }
 
     /// Drains and stops every flow.
@@ -416,19 +420,6 @@ const INSTANCES_MAX: u32 = 20;
 
 fn key(plan: &Plan) -> String {
     format!("{}/{}", plan.namespace, plan.name)
-}
-
-async fn stop(leaving: Vec<Running>) {
-    for running in &leaving {
-        running.stop.cancel();
-    }
-    for running in leaving {
-        for task in running.tasks {
-            if let Err(error) = task.await {
-                tracing::error!(dataflow = running.flow.key, %error, "a pipeline came to a bad end");
-            }
-        }
-    }
 }
 
 impl Flow {
