@@ -143,7 +143,9 @@ proptest! {
         let ours = program.eval(&[]);
         // as generated, with all parentheses, and as printed, with none but those that precedence asks for
         for text in [formula.clone(), program.to_string()] {
-            match evalexpr::eval(&text) {
+            // it overflows in `math::abs` of the smallest integer
+            let theirs = std::panic::catch_unwind(|| evalexpr::eval(&text));
+            match theirs.unwrap_or_else(|_| Err(evalexpr::EvalexprError::CustomMessage("panicked".into()))) {
                 Ok(theirs) => {
                     let same = ours.as_ref().is_ok_and(|ours| same(ours, &theirs));
                     prop_assert!(same, "{}: {:?} here, {:?} there", text, ours, theirs);
