@@ -9,9 +9,10 @@ use crate::ast::{BinaryOp, Expr, ExprKind, Literal, UnaryOp};
 use crate::complaint::{SyntaxError, Warning};
 use crate::functions::Function;
 use crate::input::Host;
-use crate::parse::parse_expression;
+use crate::parse::{no_such_input, parse_expression, parse_window_expression};
 use crate::program::Program;
 use crate::types::Types;
+use crate::window::{Call, Over};
 
 /// What a formula is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,38 +43,50 @@ pub struct Env {
 /// # Errors
 /// What can't be read, or could not be computed for any message: all of it, in the order of the text.
 pub fn compile(text: &str, env: Env) -> Result<(Program, Vec<Warning>), Vec<SyntaxError>> {
-    let (root, mut warnings) = parse_expression(text)?;
-    let mut check = Check {
-        env,
-        inputs: &[],
-        errors: Vec::new(),
-        warnings: Vec::new(),
-        used: vec![false; env.inputs],
-        patterns: Vec::new(),
+    let (root, warnings) = parse_expression(text)?;
+    let gives = match env.role {
+        Role::Map => Gives::Value,
+        Role::Filter => Gives::Condition("a filter's formula"),
+        Role::Branch => Gives::Condition("a branch's formula"),
+        Role::DatasetMatch => Gives::Condition("a dataset's formula"),
     };
-    let types = check.types(&root);
-    if env.role != Role::Map && !types.may_be(Types::BOOL) {
-        let whose = match env.role {
-            Role::Filter => "a filter's formula",
-            Role::Branch => "a branch's formula",
-            Role::DatasetMatch | Role::Map => "a dataset's formula",
-        };
-        let message = format!("{whose} is true or false, and this is {types}");
-        check
-            .errors
-            .push(SyntaxError::new(root.range.clone(), message).help("compare it, such as `$1 > 20`"));
+    let check = Check::new(env.host, gives, env.inputs, &[]);
+    check.program(text, root, warnings)
+}
+
+/// Reads and checks a formula of a window. What its functions over the window give are inputs of the program, behind
+/// the rule's own.
+pub(crate) fn compile_window(
+    text: &str,
+    inputs: usize,
+    over: Over,
+) -> Result<(Program, Vec<Call>, Vec<Warning>), Vec<SyntaxError>> {
+    let (root, calls, warnings) = parse_window_expression(text, inputs, over)?;
+    let gives = match over {
+        Over::Window => Gives::Aggregate,
+        Over::MessagesSoFar => Gives::Condition("a trigger's formula"),
+    };
+    if gives == Gives::Aggregate && calls.is_empty() {
+        let message = "an accumulate rule's formula computes with functions over the window";
+        return Err(vec![SyntaxError::new(0..text.len(), message).help("call one, such as `average($1)`")]);
     }
-    if let Some(unused) = check.used.iter().position(|used| !used) {
-        let message = format!("`${}` is not used in the formula", unused + 1);
-        check.warnings.push(Warning::new(0..text.len(), message).help("remove the input"));
+    let own = std::iter::repeat_n(Types::ANY, inputs);
+    let types: Vec<_> = own.chain(calls.iter().map(|call| call.function.gives())).collect();
+    let mut check = Check::new(Host::Graph, gives, inputs, &types);
+    for input in calls.iter().filter_map(|call| call.input) {
+        check.used[input] = true;
     }
-    warnings.append(&mut check.warnings);
-    if check.errors.is_empty() {
-        Ok((Program::new(text, root, env.inputs, check.patterns), warnings))
-    } else {
-        check.errors.sort_by_key(|e| e.range.start);
-        Err(check.errors)
-    }
+    check.program(text, root, warnings).map(|(program, warnings)| (program, calls, warnings))
+}
+
+/// What a formula is to give.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gives {
+    Value,
+    /// True or false; whose formula it is.
+    Condition(&'static str),
+    /// A value, of nothing but what functions over the window give.
+    Aggregate,
 }
 
 /// What a formula can be worth when its inputs can be these.
@@ -84,22 +97,56 @@ pub(crate) fn types_of(program: &Program, inputs: &[Types]) -> Types {
 /// The same of a part of a formula.
 pub(crate) fn types_of_part(expr: &Expr, inputs: &[Types]) -> Types {
     // what it complains about was complained about, or has no value
-    let env = Env { inputs: inputs.len(), host: Host::Graph, role: Role::Map };
-    let (errors, warnings, patterns) = Default::default();
-    Check { env, inputs, errors, warnings, used: vec![false; inputs.len()], patterns }.types(expr)
+    Check::new(Host::Graph, Gives::Value, inputs.len(), inputs).types(expr)
 }
 
 struct Check<'a> {
-    env: Env,
+    host: Host,
+    gives: Gives,
     /// What the inputs can be, as far as it is known.
     inputs: &'a [Types],
     errors: Vec<SyntaxError>,
     warnings: Vec<Warning>,
+    /// By input of the rule.
     used: Vec<bool>,
     patterns: Vec<(String, Regex)>,
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
+    /// Of a rule with `own` inputs; `inputs` may be known for fewer, and for more that are not the rule's.
+    fn new(host: Host, gives: Gives, own: usize, inputs: &'a [Types]) -> Self {
+        let (errors, warnings, patterns) = Default::default();
+        Self { host, gives, inputs, errors, warnings, used: vec![false; own], patterns }
+    }
+
+    fn program(
+        mut self,
+        text: &str,
+        root: Expr,
+        mut warnings: Vec<Warning>,
+    ) -> Result<(Program, Vec<Warning>), Vec<SyntaxError>> {
+        let types = self.types(&root);
+        if let Gives::Condition(whose) = self.gives
+            && !types.may_be(Types::BOOL)
+        {
+            let message = format!("{whose} is true or false, and this is {types}");
+            self.errors
+                .push(SyntaxError::new(root.range.clone(), message).help("compare it, such as `$1 > 20`"));
+        }
+        if let Some(unused) = self.used.iter().position(|used| !used) {
+            let message = format!("`${}` is not used in the formula", unused + 1);
+            self.warnings.push(Warning::new(0..text.len(), message).help("remove the input"));
+        }
+        warnings.append(&mut self.warnings);
+        if self.errors.is_empty() {
+            let inputs = self.used.len().max(self.inputs.len());
+            Ok((Program::new(text, root, inputs, self.patterns), warnings))
+        } else {
+            self.errors.sort_by_key(|e| e.range.start);
+            Err(self.errors)
+        }
+    }
+
     /// What the expression can be, having complained about what is wrong in it.
     fn types(&mut self, expr: &Expr) -> Types {
         match &expr.kind {
@@ -112,8 +159,16 @@ impl Check<'_> {
             },
             ExprKind::Input(index) => {
                 match self.used.get_mut(*index) {
+                    Some(_) if self.gives == Gives::Aggregate => {
+                        let message = format!("`${}` has many values in a window", index + 1);
+                        self.errors.push(SyntaxError::new(expr.range.clone(), message).help(format!(
+                            "make one of them, such as `average(${0})` or `last(${0})`",
+                            index + 1
+                        )));
+                    }
                     Some(used) => *used = true,
-                    None => self.no_such_input(*index, expr.range.clone()),
+                    None if *index < self.inputs.len() => {}
+                    None => self.errors.push(no_such_input(*index, self.used.len(), expr.range.clone())),
                 }
                 self.inputs.get(*index).copied().unwrap_or(Types::ANY)
             }
@@ -128,15 +183,6 @@ impl Check<'_> {
                 Types::TUPLE
             }
         }
-    }
-
-    fn no_such_input(&mut self, index: usize, range: Range<usize>) {
-        let message = match self.env.inputs {
-            0 => format!("`${}` stands for an input, and the rule has none", index.saturating_add(1)),
-            1 => format!("`${}` is beyond the rule's only input, `$1`", index.saturating_add(1)),
-            n => format!("`${}` is beyond the rule's inputs, `$1` to `${n}`", index.saturating_add(1)),
-        };
-        self.errors.push(SyntaxError::new(range, message).help("add a path to the rule's `inputs`"));
     }
 
     fn binary(&mut self, op: BinaryOp, left: &Expr, right: &Expr) -> Types {
@@ -202,8 +248,12 @@ impl Check<'_> {
 
     fn call(&mut self, function: Function, arguments: &[Expr], range: Range<usize>) -> Types {
         let signature = function.signature();
-        if signature.graphs_only() && self.env.host == Host::Dataflow {
+        if signature.graphs_only() && self.host == Host::Dataflow {
             let message = format!("`{}` exists in data flow graphs only", signature.name);
+            self.errors.push(SyntaxError::new(range.clone(), message));
+        }
+        if signature.graphs_only() && self.gives == Gives::Aggregate {
+            let message = format!("`{}` does not exist in accumulate rules", signature.name);
             self.errors.push(SyntaxError::new(range.clone(), message));
         }
         if !signature.arity.contains(&arguments.len()) {

@@ -315,7 +315,7 @@ impl<'a> Evaluation<'a, '_> {
 
     fn float(&self, operand: &'a Expr, who: &'static str) -> Result<f64, EvalError> {
         let value = self.eval(operand)?;
-        as_float(&value).ok_or_else(|| not_a(who, "a number", operand, &value))
+        value.to_float().ok_or_else(|| not_a(who, "a number", operand, &value))
     }
 
     fn text(&self, operand: &'a Expr, who: &'static str) -> Result<Cow<'a, str>, EvalError> {
@@ -374,22 +374,13 @@ fn arithmetic<'a>(
             fail(expr, if divides && *r == 0 { "division by zero" } else { OVERFLOW })
         });
     }
-    let [l, r] = values.map(as_float);
+    let [l, r] = values.map(Value::to_float);
     if let (Some(l), Some(r)) = (l, r) {
         return Ok(Value::Float(float(l, r)));
     }
     let who = if let ExprKind::Binary(op, ..) = &expr.kind { op.symbol() } else { "" };
     let wrong = usize::from(l.is_some());
     Err(not_a(who, wanted, operands[wrong], values[wrong]))
-}
-
-fn as_float(value: &Value<'_>) -> Option<f64> {
-    match value {
-        #[expect(clippy::cast_precision_loss, reason = "the language's rule: the nearest float")]
-        Value::Int(value) => Some(*value as f64),
-        Value::Float(value) => Some(*value),
-        _ => None,
-    }
 }
 
 fn count(n: usize) -> Value<'static> {

@@ -132,8 +132,10 @@ pub(crate) fn help_for_unknown(name: &str) -> Option<String> {
         "average" | "avg" | "sum" | "count" | "first" | "last" => {
             Some("aggregations work in the accumulate rules of a window transform only")
         }
-        "changed" | "prev" => Some("trigger functions work in a window transform only"),
-        _ if name.starts_with("running_") => Some("trigger functions work in a window transform only"),
+        "changed" | "prev" => Some("trigger functions work in the triggers of a window transform only"),
+        _ if name.starts_with("running_") => {
+            Some("trigger functions work in the triggers of a window transform only")
+        }
         "and" => Some("write `$1 && $2`"),
         "or" => Some("write `$1 || $2`"),
         "not" => Some("write `!$1`"),

@@ -54,6 +54,7 @@ mod transform;
 mod transformer;
 mod types;
 mod value;
+mod window;
 mod witness;
 
 pub use ast::Literal;
@@ -79,4 +80,8 @@ pub use shape::{Field, Kinds, Missing, Shape};
 pub use transform::Transform;
 pub use transformer::{Failure, Outcome, Passed, Transformer};
 pub use value::{NotFinite, Operand, Value};
+pub use window::{
+    AccumulateRule, Boundary, Limit, TriggerRule, Window, WindowFailure, WindowFinding, WindowRule,
+    WindowRules, Windower,
+};
 pub use witness::{Witness, Witnesses};

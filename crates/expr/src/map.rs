@@ -304,6 +304,7 @@ fn apply<'m>(
             Operand::Raw(_) => unreachable!("the message was read"),
             Operand::Text(text) => Node::Computed(Value::String(text.into())),
             Operand::Default(literal) => Node::Computed(literal.value()),
+            Operand::Computed(_) => unreachable!("no window"),
         },
     };
     match &map.output {
@@ -348,14 +349,14 @@ fn with_changes(properties: &Properties, changes: &[(&str, Option<String>)]) -> 
 }
 
 /// A value of the outgoing payload.
-enum Node<'m> {
+pub(crate) enum Node<'m> {
     Copy(&'m Json<'m>),
     Computed(Value<'m>),
     Object(Members<'m>),
 }
 
 /// In the order in which they were first written.
-type Members<'m> = IndexMap<Cow<'m, str>, Node<'m>>;
+pub(crate) type Members<'m> = IndexMap<Cow<'m, str>, Node<'m>>;
 
 impl<'m> Node<'m> {
     /// The members, of an object made for the purpose if it is none.
@@ -384,7 +385,7 @@ impl<'m> Node<'m> {
         Ok(value.to_text())
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
         match self {
             Node::Copy(json) => json.write(out),
             Node::Computed(value) => value.write_json(out).expect("checked when it was computed"),
@@ -394,7 +395,7 @@ impl<'m> Node<'m> {
 }
 
 /// Writes a value, over whatever is there.
-fn put<'m>(members: &mut Members<'m>, fields: &'m Fields, capture: &[&'m str], node: Node<'m>) {
+pub(crate) fn put<'m>(members: &mut Members<'m>, fields: &'m Fields, capture: &[&'m str], node: Node<'m>) {
     let mut names = fields.names(capture).peekable();
     let mut members = members;
     while let Some(name) = names.next() {

@@ -6,6 +6,7 @@ use crate::ast::{BinaryOp, Expr, ExprKind, Literal, Precedence, UnaryOp};
 use crate::complaint::{SyntaxError, Warning};
 use crate::functions::{Function, help_for_unknown};
 use crate::lexer::{Token, lex};
+use crate::window::{Call, Over, WindowFunction};
 
 /// How deep a formula may nest, parentheses and long sums alike: `1 + 2 + 3` is three deep.
 pub const EXPRESSION_DEPTH_MAX: usize = 128;
@@ -16,17 +17,32 @@ pub const EXPRESSION_BYTES_MAX: usize = 64 * 1024;
 /// Reads a formula. All that is wrong with words and signs is found in one go, and the first mistake in how they fit
 /// together.
 pub(crate) fn parse_expression(text: &str) -> Result<(Expr, Vec<Warning>), Vec<SyntaxError>> {
+    parse(text, None).map(|(root, _, warnings)| (root, warnings))
+}
+
+/// The same with functions over a window. What a call of one gives is an input of the formula, behind the rule's own:
+/// with two inputs, the first call is `$3`.
+pub(crate) fn parse_window_expression(
+    text: &str,
+    inputs: usize,
+    over: Over,
+) -> Result<(Expr, Vec<Call>, Vec<Warning>), Vec<SyntaxError>> {
+    parse(text, Some(OfWindow { over, inputs }))
+}
+
+fn parse(text: &str, window: Option<OfWindow>) -> Result<(Expr, Vec<Call>, Vec<Warning>), Vec<SyntaxError>> {
     if text.len() > EXPRESSION_BYTES_MAX {
         let message = format!("a formula has at most {EXPRESSION_BYTES_MAX} bytes");
         return Err(vec![SyntaxError::new(0..text.len(), message)]);
     }
     let lexed = lex(text);
-    let mut parser = Parser { text, tokens: &lexed.tokens, at: 0, nesting: 0, errors: lexed.errors };
+    let (tokens, errors) = (&lexed.tokens, lexed.errors);
+    let mut parser = Parser { text, tokens, at: 0, nesting: 0, errors, window, calls: Vec::new() };
     let root = parser.whole();
-    let mut errors = parser.errors;
+    let Parser { mut errors, calls, .. } = parser;
     errors.sort_by_key(|e| e.range.start);
     match root {
-        Ok(root) if errors.is_empty() => Ok((root, lexed.warnings)),
+        Ok(root) if errors.is_empty() => Ok((root, calls, lexed.warnings)),
         _ => Err(errors),
     }
 }
@@ -48,6 +64,16 @@ struct Parser<'a> {
     at: usize,
     nesting: usize,
     errors: Vec<SyntaxError>,
+    /// If there are functions over a window.
+    window: Option<OfWindow>,
+    calls: Vec<Call>,
+}
+
+#[derive(Clone, Copy)]
+struct OfWindow {
+    over: Over,
+    /// How many inputs the rule has.
+    inputs: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -191,7 +217,14 @@ impl<'a> Parser<'a> {
                 self.errors.push(SyntaxError::new(range.clone(), "no `$0`").help("the first input is `$1`"));
                 self.deep(ExprKind::Input(0), range, 0)
             }
-            Token::Input(number) => self.deep(ExprKind::Input(number - 1), range, 0),
+            Token::Input(number) => {
+                if let Some(window) = self.window
+                    && *number > window.inputs
+                {
+                    self.errors.push(no_such_input(number - 1, window.inputs, range.clone()));
+                }
+                self.deep(ExprKind::Input(number - 1), range, 0)
+            }
             Token::Open => {
                 let (mut items, end, below) = self.list(range.start)?;
                 match items.len() {
@@ -226,17 +259,43 @@ impl<'a> Parser<'a> {
         }
         let open = self.tokens[self.at].1.start;
         self.at += 1;
-        if function.is_none() {
+        let of_window = self.window.and_then(|window| window.over.function(name));
+        if function.is_none() && of_window.is_none() {
             let mut error = SyntaxError::new(range.clone(), format!("no function `{name}`"));
             error.help = help_for_unknown(name);
             self.errors.push(error);
         }
         let (arguments, end, below) = self.list(open)?;
+        if let (Some(of_window), Some(window)) = (of_window, self.window) {
+            let input = match arguments.as_slice() {
+                [Expr { kind: ExprKind::Input(input), .. }] if *input < window.inputs => Some(*input),
+                _ => None,
+            };
+            let of_messages = of_window == WindowFunction::RunningCount && arguments.is_empty();
+            if input.is_some() || of_messages {
+                let number = window.inputs + self.number(Call { function: of_window, input });
+                return self.deep(ExprKind::Input(number), range.start..end, 0);
+            }
+            let complained = self.errors.iter().any(|e| e.range.start >= open);
+            if function.is_none() && !complained {
+                let message = format!("`{name}` takes one of the rule's inputs and nothing else");
+                let help = format!("compute with what it gives, such as `{name}($1) + {name}($2)`");
+                self.errors.push(SyntaxError::new(range.start..end, message).help(help));
+            }
+        }
         let kind = match function {
             Some(function) => ExprKind::Call(function, arguments),
             None => ExprKind::Literal(Literal::Empty),
         };
         self.deep(kind, range.start..end, below)
+    }
+
+    /// Which of the calls of functions over the window it is; equal ones are one.
+    fn number(&mut self, call: Call) -> usize {
+        self.calls.iter().position(|other| *other == call).unwrap_or_else(|| {
+            self.calls.push(call);
+            self.calls.len() - 1
+        })
     }
 
     /// The rest of `(a, b, ...)`: the items, where it ends and how deep it nests.
@@ -283,6 +342,17 @@ impl<'a> Parser<'a> {
         self.nesting -= 1;
         parsed
     }
+}
+
+/// What to say of `$n` where the rule has fewer inputs; `$1` is 0.
+pub(crate) fn no_such_input(index: usize, inputs: usize, range: Range<usize>) -> SyntaxError {
+    let number = index.saturating_add(1);
+    let message = match inputs {
+        0 => format!("`${number}` stands for an input, and the rule has none"),
+        1 => format!("`${number}` is beyond the rule's only input, `$1`"),
+        n => format!("`${number}` is beyond the rule's inputs, `$1` to `${n}`"),
+    };
+    SyntaxError::new(range, message).help("add a path to the rule's `inputs`")
 }
 
 /// The next step after `precedence`: operators group from the left, so the right side takes only tighter ones.

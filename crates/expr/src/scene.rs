@@ -8,7 +8,7 @@ use tidegate_core::{Properties, Record};
 
 use crate::json::{Json, Object};
 use crate::path::{Fields, Metadata, Path, Segment};
-use crate::transform::{Root, Source, Transform};
+use crate::transform::{Root, Source};
 use crate::value::Operand;
 
 /// How many fields a transformation remembers for `? $last`. Only wildcards can name that many; a field beyond is as
@@ -91,7 +91,7 @@ impl<'m> View<'m> {
     }
 
     /// What is there now.
-    fn find(&self, source: &Source, capture: &[&str]) -> Found<'m> {
+    pub(crate) fn find(&self, source: &Source, capture: &[&str]) -> Found<'m> {
         let (field, operand, unmatched) = match (&source.path, self.root(source)) {
             (Path::Metadata(_), _) => (None, self.message.metadata(&source.path).map(Operand::Text), false),
             (_, None) => (None, None, true),
@@ -187,12 +187,9 @@ fn walk<'m>(
 pub(crate) struct LastValues(HashMap<Path, Json<'static>>);
 
 impl LastValues {
-    /// Takes note of what the message has, dataset fields or all others.
-    pub(crate) fn remember(&mut self, transform: &Transform, view: View<'_>, of_datasets: bool) {
-        for source in transform.remembered() {
-            if matches!(source.root, Root::Matched(_)) != of_datasets {
-                continue;
-            }
+    /// Takes note of what the message has.
+    pub(crate) fn remember<'s>(&mut self, sources: impl Iterator<Item = &'s Source>, view: View<'_>) {
+        for source in sources {
             if !source.has_wildcard() {
                 self.note(source, &[], view);
                 continue;
@@ -209,7 +206,7 @@ impl LastValues {
             _ if found.is_missing() => return,
             Operand::Json(json) => json.clone().into_owned(),
             Operand::Text(text) => Json::String(text.to_owned().into()),
-            Operand::Missing | Operand::Raw(_) | Operand::Default(_) => return,
+            Operand::Missing | Operand::Raw(_) | Operand::Default(_) | Operand::Computed(_) => return,
         };
         let path = source.resolved(capture);
         if self.0.len() < LAST_VALUES_MAX || self.0.contains_key(&path) {

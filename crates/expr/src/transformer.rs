@@ -16,7 +16,7 @@ use crate::map;
 use crate::program::Program;
 use crate::rules::{FilterSemantics, Rules, Stage};
 use crate::scene::{LastValues, Message, Scene, View};
-use crate::transform::{Filter, Source, Transform, names};
+use crate::transform::{Filter, Root, Source, Transform, names};
 use crate::value::{Operand, Value};
 
 /// A [`Transform`] with its datasets and its memory for `? $last`. Each running data flow has its own.
@@ -195,10 +195,11 @@ impl Transformer {
             Err(error) => return Err(Failure::unplaced(format!("the payload is not JSON: {error}"))),
         };
         let view = View { payload: &payload, message, records: &[] };
-        last.remember(transform, view, false);
+        let of_dataset = |source: &&Source| matches!(source.root, Root::Matched(_));
+        last.remember(transform.remembered().filter(|source| !of_dataset(source)), view);
         let records = enrich(transform, matchers, Scene { view, last }, &mut trace)?;
         let view = View { records: &records, ..view };
-        last.remember(transform, view, true);
+        last.remember(transform.remembered().filter(of_dataset), view);
         let scene = Scene { view, last };
         if let Some(rule) = filter(transform, &scene, &mut trace)? {
             return Ok(Outcome::Filtered { rule });

@@ -38,6 +38,8 @@ pub enum Operand<'a> {
     Text(&'a str),
     /// The default of an input.
     Default(&'a Literal),
+    /// What a function over a window gives, or why it gives nothing.
+    Computed(&'a Result<Value<'a>, &'static str>),
 }
 
 impl<'a> Operand<'a> {
@@ -53,6 +55,7 @@ impl<'a> Operand<'a> {
             Operand::Raw(text) => Value::read_text(text),
             Operand::Text(text) => Ok(Value::String(Cow::Borrowed(text))),
             Operand::Default(literal) => Ok(literal.value()),
+            Operand::Computed(value) => value.clone(),
         }
     }
 
@@ -150,6 +153,16 @@ impl<'a> Value<'a> {
             (Value::Float(a), Value::Float(b)) => a.partial_cmp(b),
             (Value::Int(a), Value::Float(b)) => compare_mixed(*a, *b),
             (Value::Float(a), Value::Int(b)) => compare_mixed(*b, *a).map(Ordering::reverse),
+            _ => None,
+        }
+    }
+
+    /// A number as a float, the nearest one if it is an integer.
+    pub(crate) fn to_float(&self) -> Option<f64> {
+        match self {
+            #[expect(clippy::cast_precision_loss, reason = "the language's rule: the nearest float")]
+            Value::Int(value) => Some(*value as f64),
+            Value::Float(value) => Some(*value),
             _ => None,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tidegate_expr::Host;
+
 /// A topic filter (MQTT v5 section 4.7), perhaps shared (section 4.8.2).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TopicFilter {
@@ -95,7 +97,8 @@ impl fmt::Display for TopicFilter {
     }
 }
 
-/// A destination topic: text with `${inputTopic}` and `${inputTopic.N}` in it.
+/// A destination topic: text with `${inputTopic}` and `${inputTopic.N}` in it, and in data flow graphs `${outputTopic}`
+/// and `${outputTopic.N}`, the topic that a rule wrote to `$metadata.topic`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TopicTemplate {
     text: String,
@@ -108,6 +111,8 @@ enum Part {
     InputTopic,
     /// Counted from 1; a leading and a trailing slash of the topic don't count.
     InputTopicLevel(usize),
+    OutputTopic,
+    OutputTopicLevel(usize),
 }
 
 impl TopicTemplate {
@@ -116,6 +121,18 @@ impl TopicTemplate {
     /// # Errors
     /// [`TopicError`] for wildcards, U+0000, a bad `${inputTopic.N}`, and `${outputTopic}`, which only graphs know.
     pub fn parse(text: &str) -> Result<Self, TopicError> {
+        Self::parse_in(Host::Dataflow, text)
+    }
+
+    /// The same, of a destination in a data flow graph.
+    ///
+    /// # Errors
+    /// [`TopicError`] for wildcards, U+0000, and a bad `${inputTopic.N}` or `${outputTopic.N}`.
+    pub fn parse_in_graph(text: &str) -> Result<Self, TopicError> {
+        Self::parse_in(Host::Graph, text)
+    }
+
+    fn parse_in(host: Host, text: &str) -> Result<Self, TopicError> {
         let fail = |range, message: &str| Err(TopicError { message: message.into(), range });
         if text.is_empty() {
             return fail(0..0, "a topic has at least one character");
@@ -132,16 +149,25 @@ impl TopicTemplate {
         while let Some(open) = text[at..].find("${").map(|i| at + i) {
             let Some(close) = text[open..].find('}').map(|i| open + i) else { break };
             let variable = &text[open + 2..close];
-            let part = match variable.strip_prefix("inputTopic") {
-                Some("") => Some(Part::InputTopic),
-                Some(rest) if rest.starts_with('.') => match rest[1..].parse() {
-                    Ok(n) if n >= 1 && rest[1..].bytes().all(|b| b.is_ascii_digit()) => {
-                        Some(Part::InputTopicLevel(n))
-                    }
-                    _ => return fail(open..close + 1, "`${inputTopic.N}` takes a level number from 1"),
-                },
-                _ if variable == "outputTopic" || variable.starts_with("outputTopic.") => {
-                    return fail(open..close + 1, "`${outputTopic}` exists in data flow graphs only");
+            let (name, level) = match variable.split_once('.') {
+                Some((name, level)) => (name, Some(level)),
+                None => (variable, None),
+            };
+            let known = matches!(name, "inputTopic" | "outputTopic");
+            if name == "outputTopic" && host == Host::Dataflow {
+                return fail(open..close + 1, "`${outputTopic}` exists in data flow graphs only");
+            }
+            let number = |level: &str| {
+                level.parse().ok().filter(|n| *n >= 1 && level.bytes().all(|b| b.is_ascii_digit()))
+            };
+            let part = match (name, level.map(number)) {
+                ("inputTopic", None) => Some(Part::InputTopic),
+                ("inputTopic", Some(Some(n))) => Some(Part::InputTopicLevel(n)),
+                ("outputTopic", None) => Some(Part::OutputTopic),
+                ("outputTopic", Some(Some(n))) => Some(Part::OutputTopicLevel(n)),
+                _ if known => {
+                    let message = format!("`${{{name}.N}}` takes a level number from 1");
+                    return fail(open..close + 1, &message);
                 }
                 _ => None,
             };
@@ -175,20 +201,30 @@ impl TopicTemplate {
     /// The topic for a message that came on `input`; `None` if a variable can't be resolved, or the result is longer
     /// than MQTT allows.
     pub fn resolve(&self, input: &str) -> Option<String> {
+        self.resolve_in_graph(input, None)
+    }
+
+    /// The same in a data flow graph, where a rule may have written a topic.
+    pub fn resolve_in_graph(&self, input: &str, output: Option<&str>) -> Option<String> {
         let mut topic = String::with_capacity(self.text.len() + input.len());
         for part in &self.parts {
-            match part {
-                Part::Text(text) => topic.push_str(text),
-                Part::InputTopic => topic.push_str(input),
-                Part::InputTopicLevel(n) => {
-                    let levels = input.strip_prefix('/').unwrap_or(input);
-                    let levels = levels.strip_suffix('/').unwrap_or(levels);
-                    topic.push_str(levels.split('/').nth(n - 1)?);
-                }
-            }
+            topic.push_str(match part {
+                Part::Text(text) => text,
+                Part::InputTopic => input,
+                Part::InputTopicLevel(n) => level(input, *n)?,
+                Part::OutputTopic => output?,
+                Part::OutputTopicLevel(n) => level(output?, *n)?,
+            });
         }
         (!topic.is_empty() && topic.len() <= u16::MAX.into()).then_some(topic)
     }
+}
+
+/// The level of that number, from 1; slashes at both ends don't count.
+fn level(topic: &str, n: usize) -> Option<&str> {
+    let levels = topic.strip_prefix('/').unwrap_or(topic);
+    let levels = levels.strip_suffix('/').unwrap_or(levels);
+    levels.split('/').nth(n - 1)
 }
 
 /// As the user wrote it.
@@ -256,5 +292,22 @@ mod tests {
         ] {
             assert!(TopicTemplate::parse(bad).is_err(), "{bad:?}");
         }
+    }
+    /// M05 and M09 of the language's cases.
+    #[test]
+    fn topics_that_a_rule_wrote() {
+        for (template, output, topic) in [
+            ("f/${outputTopic}", Some("alerts"), Some("f/alerts")),
+            ("f/${outputTopic}", Some("history"), Some("f/history")),
+            ("f/${outputTopic}", None, None),
+            ("x/${outputTopic.2}", Some("region/west"), Some("x/west")),
+            ("x/${outputTopic.1}", Some("/region/west/"), Some("x/region")),
+            ("x/${outputTopic.3}", Some("region/west"), None),
+            ("${inputTopic.1}/${outputTopic}", Some("b"), Some("plant/b")),
+        ] {
+            let parsed = TopicTemplate::parse_in_graph(template).unwrap();
+            assert_eq!(parsed.resolve_in_graph("plant/a", output).as_deref(), topic, "{template}");
+        }
+        assert!(TopicTemplate::parse_in_graph("${outputTopic.0}").is_err());
     }
 }

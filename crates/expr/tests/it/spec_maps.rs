@@ -1,6 +1,8 @@
 //! Map rules: paths and copies, wildcards and precedence, missing values, metadata.
 
-use tidegate_expr::{Host, MapRule, MissingInput, Part, Rules, Semantics, Specialization, Stage};
+use tidegate_expr::{
+    Host, JSON_DEPTH_MAX, MapRule, MissingInput, Part, Rules, Semantics, Specialization, Stage,
+};
 
 use crate::support::{Bench, assert_same, check_maps, check_maps_with, graph, map_rules, rejected, text};
 
@@ -507,4 +509,20 @@ fn payloads_that_are_no_objects_fail() {
     assert_eq!(bench.result(&nested(100_000)), "failed");
     // without rules nothing looks into it
     assert_eq!(Bench::new(Rules::default(), graph()).result("not json"), "not json");
+}
+
+/// Arrays and objects alike, whether the payload passes as it is or not.
+#[test]
+fn a_message_may_nest_so_deep_and_no_deeper() {
+    let objects = |n: usize| format!("{}1{}", "{\"a\":".repeat(n), "}".repeat(n));
+    let arrays = |n: usize| format!("{{\"a\":{}{}}}", "[".repeat(n - 1), "]".repeat(n - 1));
+    for rules in [&["* => *"][..], &["* => *", "none => none"], &["a => a"]] {
+        let mut bench = Bench::new(map_rules(rules), graph());
+        for deep in [objects(JSON_DEPTH_MAX), arrays(JSON_DEPTH_MAX)] {
+            assert_eq!(bench.result(&deep), deep, "{rules:?}");
+        }
+        for too_deep in [objects(JSON_DEPTH_MAX + 1), arrays(JSON_DEPTH_MAX + 1), "[".repeat(100_000)] {
+            assert_eq!(bench.result(&too_deep), "failed", "{rules:?}");
+        }
+    }
 }
