@@ -264,6 +264,10 @@ impl Sink for AdxSink {
 
     fn chunking(&self) -> Chunking {
         let most = self.batching.messages_max.unwrap_or(RECORDS_MAX).min(RECORDS_MAX);
-        Chunking { latency: self.batching.latency, records_max: usize::try_from(most).unwrap_or(usize::MAX) }
+        Chunking {
+            latency: self.batching.latency,
+            records_max: usize::try_from(most).unwrap_or(usize::MAX),
+            bytes_max: BATCH_BYTES_MAX,
+        }
     }
 }
