@@ -488,7 +488,6 @@ impl Shared {
             tracing::error!("{why}");
         }
         self.simulate(catalog.simulators());
-        *self.idle.lock() = catalog.dataflows().iter().filter_map(Idle::of).collect();
         let mut plans: Vec<_> =
             catalog.plans().into_iter().filter(|plan| cannot_run(plan).is_none()).collect();
         if let Some(InstanceOf { count, .. }) = self.instance {
@@ -499,6 +498,7 @@ impl Shared {
         self.vault.replace(catalog.clone());
         self.supervisor.retire(&plans).await;
         self.keep_sessions(&catalog, &plans);
+        *self.idle.lock() = catalog.dataflows().iter().filter_map(Idle::of).collect();
         self.supervisor.apply(&plans).await;
     }
 
