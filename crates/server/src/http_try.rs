@@ -281,8 +281,8 @@ fn raw(record: &Record) -> Box<RawValue> {
 }
 
 /// Resources, and the form they are to have.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct ConvertBody {
     #[schema(inline)]
     documents: Documents,
