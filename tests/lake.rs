@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
-use tidegate_testkit::{Mosquitto, MosquittoOptions};
+use tidegate_testkit::{Azurite, FaultProxy, Mosquitto, MosquittoOptions};
 use tokio::process::Command;
 
 use crate::client::publish_as;
@@ -434,4 +434,70 @@ async fn a_small_window_of_a_remote_source_does_not_make_small_files() {
     }
     let files = files("delta", &volume.join("table")).await;
     assert!(files.len() < 10, "{files:?}");
+}
+
+/// An endpoint of a storage account behind a proxy, with a shared access signature in a Secret.
+fn data_lake(port: u16, account: &str, signature: &str) -> String {
+    format!(
+        "---\napiVersion: v1\nkind: Secret\nmetadata: {{ name: sas, namespace: azure-iot-operations }}\n\
+         stringData: {{ accessToken: '{signature}' }}\n\
+         ---\napiVersion: connectivity.iotoperations.azure.com/v1\nkind: DataflowEndpoint\nmetadata:\n  \
+         name: storage\n  namespace: azure-iot-operations\n  annotations: {{ tidegate.dev/allow-any-host: \"true\" }}\n\
+         spec:\n  endpointType: DataLakeStorage\n  dataLakeStorageSettings:\n    host: http://127.0.0.1:{port}/{account}\n    \
+         authentication: {{ method: AccessToken, accessTokenSettings: {{ secretRef: sas }} }}\n    \
+         batching: {{ latencySeconds: 0 }}\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storage_account_gets_every_row_once_while_it_is_out_of_reach_now_and_then() {
+    const ROWS: u64 = 9000;
+    let azurite = Azurite::start().await;
+    let account = &azurite.accounts()[0];
+    let signature = account.signature();
+    let proxy = FaultProxy::listen().await;
+    let (address, _) = account.blobs.rsplit_once('/').unwrap();
+    proxy.forward_to(address.rsplit_once(':').unwrap().1.parse().unwrap());
+    let endpoint = data_lake(proxy.port(), &account.name, &signature) + &schema(1, &numbered());
+    let row = |n: u64| json!({ "n": n, "text": format!("row {n}") }).to_string();
+    let container = |name: &str| format!("{}/{name}?{signature}", account.blobs);
+
+    // the container is not there at first, so that everything comes to lie in the spool before the first kill
+    let resources = endpoint.clone() + &flow("table", "Delta", 1);
+    let (mut gateway, _) = run(&resources, &["--spool-drain-rate", "1000"]).await;
+    publish_as(gateway.port(), "in", 0..ROWS, 1000, row).await;
+    gateway.until("table", "in the spool", |f| f["messages"]["accepted"] == ROWS).await;
+    let troubled = gateway.until("table", "troubled", |f| f["state"] == "troubled").await;
+    assert_eq!(troubled["health"]["reasonCode"], "DataflowDeltaLakeTargetConfigurationError", "{troubled}");
+    let message = troubled["health"]["message"].as_str().unwrap();
+    assert!(message.contains("ContainerNotFound") && !message.contains("sig="), "{message}");
+    assert_eq!(gateway.stop().await, Some(0));
+    rows_py(&["container", &container("table")]).await.unwrap();
+    gateway.restart().await;
+    let delivered = |flow: &Value| flow["messages"]["delivered"].as_u64().unwrap();
+    let is_done = |flow: &Value| flow["messages"]["inFlight"] == 0;
+    for n in 0..6 {
+        let before = delivered(&gateway.dataflow("table").await);
+        gateway.until("table", "moving", |f| delivered(f) > before || is_done(f)).await;
+        if n % 2 == 0 {
+            proxy.cut();
+            gateway.until("table", "troubled", |f| f["state"] == "troubled" || is_done(f)).await;
+            proxy.pass();
+        } else {
+            gateway.kill_9().await;
+            gateway.restart().await;
+        }
+    }
+    gateway.until("table", "settled", settled(ROWS)).await;
+    let copy = gateway.dir.path().join("copy");
+    rows_py(&["fetch", &container("table"), copy.to_str().unwrap()]).await.unwrap();
+    assert_eq!(count("delta", &copy.join("table")).await, json!([ROWS, ROWS, 0, ROWS - 1]));
+
+    rows_py(&["container", &container("files")]).await.unwrap();
+    let (gateway, _) = run(&(endpoint + &flow("files", "Parquet", 1)), &[]).await;
+    publish_as(gateway.port(), "in", 0..100, 10, row).await;
+    gateway.until("files", "settled", settled(100)).await;
+    let copy = gateway.dir.path().join("copy");
+    rows_py(&["fetch", &container("files"), copy.to_str().unwrap()]).await.unwrap();
+    assert_eq!(count("parquet", &copy.join("files")).await, json!([100, 100, 0, 99]));
 }

@@ -8,13 +8,19 @@
                                    rows of each file
   rows.py append FOLDER JSON       another writer appends rows, with deltalake
   rows.py schema FOLDER            fields of a Delta table, as Arrow has them
+  rows.py container URL            makes the container of a storage account; URL has a shared access signature
+  rows.py fetch URL FOLDER         gets all blobs of a container into a folder
 """
 
 import datetime
 import decimal
 import glob
 import json
+import pathlib
 import sys
+import urllib.parse
+import urllib.request
+import xml.etree.ElementTree
 
 import duckdb
 import pyarrow
@@ -103,6 +109,17 @@ def main(command, *args):
             except CommitFailedError:
                 pass
         raise TimeoutError("others write all the time")
+    elif command == "container":
+        urllib.request.urlopen(urllib.request.Request(args[0] + "&restype=container", data=b"", method="PUT"))
+    elif command == "fetch":
+        url, folder = args
+        container, signature = url.split("?")
+        listing = urllib.request.urlopen(f"{url}&restype=container&comp=list").read()
+        for name in xml.etree.ElementTree.fromstring(listing).iter("Name"):
+            path = pathlib.Path(folder, name.text)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            blob = urllib.request.urlopen(f"{container}/{urllib.parse.quote(name.text)}?{signature}")
+            path.write_bytes(blob.read())
     elif command == "schema":
         print(pyarrow.schema(table(args[0]).schema().to_arrow()))
 

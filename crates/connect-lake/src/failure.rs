@@ -16,6 +16,7 @@ pub(crate) struct Failure {
 pub(crate) enum Kind {
     Authentication,
     Configuration,
+    Timeout,
     Send,
 }
 
@@ -47,9 +48,10 @@ impl Failure {
         let reason = match (format, self.kind) {
             (Format::Parquet, Kind::Authentication) => "DataflowObjectStoreTargetAuthenticationFailed",
             (Format::Parquet, Kind::Configuration) => "DataflowObjectStoreTargetConfigurationError",
-            (Format::Parquet, Kind::Send) => "DataflowObjectStoreTargetSendFailed",
+            (Format::Parquet, Kind::Timeout | Kind::Send) => "DataflowObjectStoreTargetSendFailed",
             (Format::Delta, Kind::Authentication) => "DataflowDeltaLakeTargetAuthenticationFailed",
             (Format::Delta, Kind::Configuration) => "DataflowDeltaLakeTargetConfigurationError",
+            (Format::Delta, Kind::Timeout) => "DataflowDeltaLakeTargetConnectionTimeout",
             (Format::Delta, Kind::Send) => "DataflowDeltaLakeTargetSendFailed",
         };
         Trouble::new(reason, format!("endpoint `{endpoint}`: {}", self.message))

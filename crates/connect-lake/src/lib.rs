@@ -3,6 +3,7 @@
 //! One writer for all three: JSON bytes become columns ([`columns`](self)), columns a Parquet file, and a Delta table's
 //! log is told of it. Knows endpoints and their settings, but no data flow.
 
+mod azure;
 mod checkpoint;
 mod columns;
 mod convert;
@@ -22,10 +23,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_connect::Context;
-use tidegate_core::{Sink, Trouble};
-use tidegate_model::endpoint::{Batching, Endpoint, Settings};
+use tidegate_core::{Secret, Sink, Trouble};
+use tidegate_identity::Identity;
+use tidegate_model::endpoint::{Authentication, Batching, Endpoint, Settings};
 use tidegate_model::plan::{SerializationFormat, Transform};
 
+use crate::azure::{BlobContainer, Login};
 use crate::failure::{Failure, Format, Kind};
 use crate::sink::LakeSink;
 use crate::store::{LocalFolder, Store};
@@ -72,13 +75,22 @@ pub fn open_sink(
     {
         return Err(refuse(format!("`{destination}` can't be a folder; write a name such as `telemetry`")));
     }
-    let (store, batching): (Arc<dyn Store>, _) = match &endpoint.settings {
+    let login = |authentication, audience| login(endpoint, authentication, audience, context).map_err(refuse);
+    let (store, folder, batching): (Arc<dyn Store>, _, _) = match &endpoint.settings {
         Settings::LocalStorage(local) => {
-            let folder = LocalFolder::new((options.volume)(&local.volume));
-            (
-                Arc::new(folder),
-                Batching { latency: options.local_latency, messages_max: Some(LOCAL_MESSAGES_MAX) },
-            )
+            let store = LocalFolder::new((options.volume)(&local.volume));
+            let batching =
+                Batching { latency: options.local_latency, messages_max: Some(LOCAL_MESSAGES_MAX) };
+            (Arc::new(store), folder, batching)
+        }
+        // the container, and in it a folder of the same name, as AIO's tutorial shows
+        Settings::DataLakeStorage(lake) => {
+            if folder.contains('/') {
+                return Err(refuse(format!("`{destination}` can't be a container; write the name of one")));
+            }
+            let audience = format!("https://{}", lake.host);
+            let login = login(&lake.authentication, audience)?;
+            (Arc::new(BlobContainer::new(&lake.host, &folder, login)), folder, lake.batching)
         }
         other => {
             let r#type = other.endpoint_type().as_str();
@@ -98,6 +110,41 @@ pub fn open_sink(
         batching,
         state: tokio::sync::Mutex::default(),
     }))
+}
+
+/// What tokens for any storage account are for.
+const STORAGE: &str = "https://storage.azure.com";
+
+fn login(
+    endpoint: &Endpoint,
+    authentication: &Authentication,
+    audience: String,
+    context: &Context,
+) -> Result<Login, String> {
+    let identity = match authentication {
+        Authentication::AccessToken { secret } => {
+            let (credentials, name) = (context.credentials.clone(), secret.0.clone());
+            let namespace = endpoint.namespace.clone();
+            return Ok(Login::Signature(Box::new(move || {
+                let value = credentials.secret(&namespace, &name, "accessToken");
+                let text = value.and_then(|value| String::from_utf8(value.expose().clone()).ok());
+                text.map(Secret::new)
+                    .ok_or_else(|| format!("Secret `{name}` has no text under `accessToken`"))
+            })));
+        }
+        Authentication::SystemAssignedManagedIdentity { audience: given } => {
+            Identity::SystemAssigned { audience: given.clone().unwrap_or(audience) }
+        }
+        Authentication::UserAssignedManagedIdentity { client_id, tenant_id, scope } => {
+            Identity::UserAssigned {
+                client_id: client_id.clone(),
+                tenant_id: tenant_id.clone(),
+                scope: scope.clone().unwrap_or_else(|| format!("{STORAGE}/.default")),
+            }
+        }
+        _ => return Err("it takes a managed identity or an access token".into()),
+    };
+    Ok(Login::Identity { identity, tokens: context.tokens.clone(), token: parking_lot::Mutex::default() })
 }
 
 /// Messages of a file in local storage, as elsewhere by default.

@@ -117,7 +117,7 @@ impl Connections {
             return Ok(tidegate_connect_kafka::open_sink(endpoint, kafka, topic, headers, context).into());
         }
         #[cfg(feature = "lake")]
-        if let (Settings::LocalStorage(_), DataDestination::Name(name)) =
+        if let (Settings::LocalStorage(_) | Settings::DataLakeStorage(_), DataDestination::Name(name)) =
             (&destination.endpoint.settings, &destination.data_destination)
         {
             let StorageOptions { volumes, local_latency, compression } = &self.storage;

@@ -166,7 +166,8 @@ fn cannot_run(plan: &Plan) -> Option<String> {
     };
     let stores = |settings: &Settings| {
         cfg!(feature = "adx") && matches!(settings, Settings::DataExplorer(_))
-            || cfg!(feature = "lake") && matches!(settings, Settings::LocalStorage(_))
+            || cfg!(feature = "lake")
+                && matches!(settings, Settings::LocalStorage(_) | Settings::DataLakeStorage(_))
     };
     if !runs(&plan.source.endpoint.settings) {
         Some(format!(

@@ -2,7 +2,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ring::hmac;
 use serde_json::Value;
 use ureq::Agent;
 
@@ -27,7 +26,7 @@ pub(super) struct Storage {
 impl Storage {
     pub(super) async fn create(accounts: &[StorageAccount]) -> Self {
         let agent = Agent::config_builder().http_status_as_error(false).proxy(None).build().new_agent();
-        let accounts: Vec<_> = accounts.iter().map(|a| (a.clone(), signature(a))).collect();
+        let accounts: Vec<_> = accounts.iter().map(|a| (a.clone(), a.signature())).collect();
         let storage = Self { accounts, agent };
         for (account, sas) in &storage.accounts {
             let container = format!("{}/{CONTAINER}?restype=container&{sas}", account.blobs);
@@ -135,17 +134,4 @@ impl Storage {
 
 fn at(account: &StorageAccount, queue: &str, sas: &str) -> String {
     format!("{}/{queue}?{sas}", account.queues)
-}
-
-/// A shared access signature for all of the account ("Create an account SAS").
-fn signature(account: &StorageAccount) -> String {
-    let (version, permissions, expiry) = ("2020-08-04", "rwdlacup", "2099-01-01T00:00:00Z");
-    let text = format!("{}\n{permissions}\nbqt\nsco\n\n{expiry}\n\nhttps,http\n{version}\n", account.name);
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &account.key);
-    let signed = STANDARD.encode(hmac::sign(&key, text.as_bytes()));
-    let signed = signed.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
-    format!(
-        "sv={version}&ss=bqt&srt=sco&sp={permissions}&se={}&spr=https,http&sig={signed}",
-        expiry.replace(':', "%3A")
-    )
 }
