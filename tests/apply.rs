@@ -43,7 +43,7 @@ async fn resources_are_applied_shown_kept_and_deleted() {
     let file = write(&gateway, &first);
     let said = done(&gateway, &["apply", "-f", &file, "--dry-run=server"]).await;
     assert_eq!(said, "dataflow/flow created (server dry run)\n");
-    assert_eq!(done(&gateway, &["get", "all"]).await.lines().count(), 1, "a dry run changes nothing");
+    assert_eq!(done(&gateway, &["get", "all"]).await, "", "a dry run changes nothing");
     assert_eq!(done(&gateway, &["apply", "-f", &file]).await, "dataflow/flow created\n");
     assert_eq!(done(&gateway, &["apply", "-f", &file]).await, "dataflow/flow unchanged\n");
     gateway.until("flow", "available", |f| f["health"]["status"] == "Available").await;
@@ -88,8 +88,56 @@ async fn resources_are_applied_shown_kept_and_deleted() {
     publish(gateway.port(), "in/1", 0..10, 10).await;
     got.until_complete(0..10).await;
     assert_eq!(done(&gateway, &["delete", "dataflow", "flow"]).await, "dataflow/flow deleted\n");
-    assert_eq!(done(&gateway, &["get", "all"]).await.lines().count(), 1);
+    let none = cli(&gateway, &["get", "all"]).await;
+    assert_eq!((none.stdout.as_slice(), none.stderr.as_slice()), (&b""[..], &b"no resources found\n"[..]));
     assert_eq!(cli(&gateway, &["delete", "dataflow", "flow"]).await.status.code(), Some(2));
+}
+
+const BICEP: &str = "\
+param presses int
+
+resource flows 'Microsoft.IoTOperations/instances/dataflowProfiles/dataflows@2026-07-01' = [
+  for i in range(0, presses): {
+    name: '${uniqueString(resourceGroup().id)}/default/press-${i}'
+    properties: {
+      operations: [
+        // as they come
+        { operationType: 'Source', sourceSettings: { endpointRef: 'default', dataSources: ['in/${i}'] } }
+        { operationType: 'Destination', destinationSettings: { endpointRef: 'default', dataDestination: 'out' } }
+      ]
+    }
+  }
+]
+";
+
+#[tokio::test]
+async fn templates_and_lists_are_applied_as_what_they_come_to() {
+    let gateway = instance().await;
+    let path = gateway.dir.path().join("main.bicep");
+    std::fs::write(&path, BICEP).unwrap();
+    let file = path.display().to_string();
+    let refused = cli(&gateway, &["apply", "-f", &file]).await;
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("main.bicep:1:7") && said.contains("nothing was changed"), "{said}");
+    let apply = ["apply", "-f", &file, "--param", "presses=2"];
+    assert_eq!(done(&gateway, &apply).await, "dataflow/press-0 created\ndataflow/press-1 created\n");
+    assert_eq!(done(&gateway, &apply).await, "dataflow/press-0 unchanged\ndataflow/press-1 unchanged\n");
+    gateway.until("press-1", "available", |f| f["health"]["status"] == "Available").await;
+    let yaml = done(&gateway, &["get", "df/press-1", "-o", "yaml"]).await;
+    assert!(yaml.contains("    # as they come\n    - operationType: Source\n"), "{yaml}");
+    assert_eq!(
+        done(&gateway, &["get", "df", "-A", "-o", "name"]).await,
+        "dataflow/press-0\ndataflow/press-1\n"
+    );
+
+    let items = flow("out/a").trim_start_matches("---\n").replace('\n', "\n    ");
+    let list = write(&gateway, &format!("apiVersion: v1\nkind: List\nitems:\n  - {}\n", items.trim_end()));
+    let diff = cli(&gateway, &["diff", "-f", &list]).await;
+    assert_eq!(diff.status.code(), Some(1), "{}", String::from_utf8_lossy(&diff.stderr));
+    assert_eq!(done(&gateway, &["apply", "-f", &list]).await, "dataflow/flow created\n");
+    let none = cli(&gateway, &["get", "dfe/plant"]).await;
+    assert_eq!(String::from_utf8(none.stderr).unwrap(), "error: dataflowendpoint \"plant\" not found\n");
 }
 
 #[tokio::test]

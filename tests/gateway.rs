@@ -81,6 +81,21 @@ impl Gateway {
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     }
 
+    /// What `doctor` says of the same resources, beside the running instance.
+    pub(crate) async fn doctor(&self) -> (Option<i32>, Vec<Value>) {
+        let said = tidegate()
+            .args(["doctor", "-o", "json", "--mqtt-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
+            .arg(self.dir.path().join("resources.yaml"))
+            .arg("--data-dir")
+            .arg(self.dir.path().join("data"))
+            .output()
+            .await
+            .unwrap();
+        let report: Value = serde_json::from_slice(&said.stdout).unwrap();
+        assert_eq!(report["healthy"], said.status.success());
+        (said.status.code(), report["checks"].as_array().unwrap().clone())
+    }
+
     /// The first listener of the local broker.
     pub(crate) fn port(&self) -> u16 {
         self.mqtt[0]

@@ -1,5 +1,6 @@
 //! What is wrong with an endpoint, told apart: each cause has its reason code and a sentence that names cause and mend.
 
+use serde_json::Value;
 use tidegate_testkit::{Kafka, KafkaOptions, Mosquitto, MosquittoOptions, free_port};
 
 use crate::bridge::secret;
@@ -14,6 +15,13 @@ async fn says(gateway: &Gateway, flow: &str, reason: &str, sentence: &str) {
     assert_eq!(health["reasonCode"], reason, "{flow}");
     assert!(health["message"].as_str().unwrap().contains(sentence), "{flow}");
     assert_eq!(health["status"], "Unavailable", "{flow}");
+}
+
+/// What the doctor says last of something.
+fn diagnosis(checks: &[Value], subject: &str) -> (String, String) {
+    let found = checks.iter().rfind(|check| check["subject"] == subject).unwrap();
+    let text = |key: &str| found[key].as_str().unwrap().to_owned();
+    (text("status"), text("message"))
 }
 
 fn with_login(secret: &str) -> String {
@@ -70,6 +78,19 @@ async fn of_kafka() {
         // AIO has one reason code for Kafka sources
         says(&gateway, &format!("from-{name}"), "DataflowKafkaSourceConnectionFailed", sentence).await;
     }
+    let (code, checks) = gateway.doctor().await;
+    assert_eq!(code, Some(1));
+    for (name, sentence) in [
+        ("address", "refuses the connection"),
+        ("password", "did not accept the credentials"),
+        ("topic", "has no such topic"),
+        ("rights", "does not allow it"),
+        ("missing-secret", "Secret `none`"),
+    ] {
+        let (status, message) = diagnosis(&checks, &format!("endpoint/{name}"));
+        assert_eq!(status, "failed", "{message}");
+        assert!(message.contains(sentence), "{message}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -107,5 +128,23 @@ async fn of_mqtt() {
         if name != "rights" {
             says(&gateway, &format!("from-{name}"), &format!("DataflowMqttSource{reason}"), sentence).await;
         }
+    }
+    let (code, checks) = gateway.doctor().await;
+    assert_eq!(code, Some(1));
+    for (subject, expected, sentence) in [
+        ("resources", "ok", "8 data flows to run"),
+        ("data directory", "ok", "in use by the tidegate that runs"),
+        ("clock", "ok", ""),
+        ("port 127.0.0.1:0", "ok", ""),
+        ("endpoint/address", "failed", "refuses the connection"),
+        ("endpoint/login", "failed", "give it the right to connect"),
+        // only what is published shows that it may not be
+        ("endpoint/rights", "ok", "connected and let in (Mqtt)"),
+        ("endpoint/missing-secret", "failed", "`none`"),
+    ] {
+        let (status, message) = diagnosis(&checks, subject);
+        // a slow disk is no failure
+        assert!(status == expected || subject == "data directory" && status == "warning", "{message}");
+        assert!(message.contains(sentence), "{subject}: {message}");
     }
 }

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
-use tidegate_model::Kind;
 use tidegate_model::names::HostPort;
 use tidegate_model::plan;
+use tidegate_model::{Kind, LoadOptions};
 use tidegate_runtime::SPOOL_BYTES_MIN;
 use tidegate_server::InstanceOf;
 
@@ -23,7 +23,7 @@ pub(crate) use self::offline::{
 };
 
 pub(crate) use self::resources::{
-    ApplyArgs, DeleteArgs, DescribeArgs, DiffArgs, DryRun, GetArgs, GetForm, Subject,
+    ApplyArgs, DeleteArgs, DescribeArgs, DiffArgs, DryRun, FileArgs, GetArgs, GetForm, Subject, Target,
 };
 
 /// Data flows of Azure IoT Operations, standalone: one binary, no Kubernetes.
@@ -89,6 +89,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Schema,
     },
+    /// Look for what stands between this machine and its data flows; exit code 1 if anything
+    ///
+    /// One line for each thing, with the mend: the data directory, disk, clock and ports; and for each endpoint of the
+    /// data flows its name, address, TLS, credentials, and the topic or table. Nothing is published or consumed. Without
+    /// PATH the resources are those that were applied.
+    Doctor(DoctorArgs),
     /// Measure throughput, latency and loss with a reproducible load
     Bench {
         #[command(subcommand)]
@@ -166,6 +172,22 @@ pub(crate) struct LoadArgs {
     /// A file with such values: .bicepparam, or JSON as `az deployment` takes it; --param counts more
     #[arg(long = "param-file", value_name = "FILE")]
     pub(crate) param_files: Vec<PathBuf>,
+}
+
+impl LoadArgs {
+    /// Those of files and parameters, all else as usual.
+    pub(crate) fn of_files(args: &FileArgs) -> Self {
+        Self {
+            paths: args.paths.clone(),
+            namespace: LoadOptions::default().namespace,
+            kind: None,
+            name: None,
+            profile: None,
+            filter_semantics: FilterSemantics::DropWhenTrue,
+            params: args.params.clone(),
+            param_files: args.param_files.clone(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -331,6 +353,27 @@ pub(crate) enum ToForm {
     Arm,
     /// Files for `az iot ops ... --config-file`
     Cli,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
+    /// Who answers for the host `aio-broker`: `embedded`, mqtt://HOST:PORT or mqtts://HOST:PORT
+    #[arg(long, value_name = "BROKER", default_value = "embedded", value_parser = parse_local_broker)]
+    pub(crate) broker: LocalBroker,
+    /// Where the embedded broker is to listen [default: 127.0.0.1:1883]; may be given several times
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_listen)]
+    pub(crate) mqtt_listen: Vec<SocketAddr>,
+    /// Where API, metrics and health checks are to listen
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_listen, default_value = "127.0.0.1:9464")]
+    pub(crate) http_listen: SocketAddr,
+    /// Secrets as files, DIR/SECRET/KEY
+    #[arg(long, value_name = "DIR")]
+    pub(crate) secrets_dir: Option<PathBuf>,
+    /// As --output
+    #[arg(short = 'o', value_name = "FORM")]
+    pub(crate) form: Option<Form>,
 }
 
 #[derive(Args, Debug)]

@@ -7,6 +7,7 @@ mod check;
 mod convert;
 mod diagnostics;
 mod dlq;
+mod doctor;
 mod explain;
 mod load;
 mod out;
@@ -78,6 +79,7 @@ fn dispatch(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
         Command::Dlq { what } => dlq::dlq(&what, global),
         Command::State { what } => state::state(&what, global),
         Command::Schema { what } => schema::schema(&what, global),
+        Command::Doctor(args) => doctor::doctor(&args, global),
         Command::Bench { what: Bench::Mqtt(args) } => bench::mqtt(&args, global),
         Command::Completions { shell } => {
             let mut script = Vec::new();

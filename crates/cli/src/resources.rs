@@ -12,8 +12,10 @@ use tidegate_model::LoadOptions;
 
 use crate::api::{Api, path_segment};
 use crate::args::{
-    ApplyArgs, DeleteArgs, DescribeArgs, DiffArgs, DryRun, Form, GetArgs, GetForm, Global, Subject,
+    ApplyArgs, DeleteArgs, DescribeArgs, DiffArgs, DryRun, FileArgs, Form, GetArgs, GetForm, Global,
+    LoadArgs, Subject, Target,
 };
+use crate::load::Loaded;
 use crate::out::{print, printable, say};
 use crate::table::table;
 use crate::{FOUND_WANTING, load};
@@ -123,10 +125,15 @@ impl Item {
 
 fn items(
     api: &Api,
-    subject: Subject,
+    target: &Target,
     name: Option<&str>,
     namespace: Option<&str>,
 ) -> anyhow::Result<Vec<Item>> {
+    let subject = target.subject;
+    let name = match (&target.name, name) {
+        (Some(first), Some(_)) => anyhow::bail!("one name is enough: KIND/{first}, or KIND and a name"),
+        (named, name) => named.as_deref().or(name),
+    };
     let mut query = Vec::new();
     if let Subject::Kind(kind) = subject {
         query.push(("kind", kind.as_str()));
@@ -137,7 +144,7 @@ fn items(
     let listing: Listing = serde_json::from_str(&text).context("the answer is no list of resources")?;
     match (name, subject) {
         (Some(name), Subject::Kind(kind)) if listing.items.is_empty() => {
-            anyhow::bail!("there is no {kind} `{name}`")
+            anyhow::bail!("{} \"{name}\" not found", kind.as_str().to_lowercase())
         }
         _ => Ok(listing.items),
     }
@@ -148,18 +155,23 @@ pub(crate) fn get(args: &GetArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let form = args.form.or((global.output == Form::Json).then_some(GetForm::Json));
     let mut shown = None;
     loop {
-        let items = items(&api, args.subject, args.name.as_deref(), args.namespace.as_deref())?;
+        let items = items(&api, &args.target, args.name.as_deref(), args.namespace.as_deref())?;
+        let is_one = args.name.is_some() || args.target.name.is_some();
         let text = match form {
             Some(GetForm::Json) => {
                 let all: Vec<String> = items.iter().map(Item::json).collect::<Result<_, _>>()?;
-                match (&args.name, all.as_slice()) {
-                    (Some(_), [one]) => format!("{one}\n"),
+                match (is_one, all.as_slice()) {
+                    (true, [one]) => format!("{one}\n"),
                     _ => {
                         format!("{{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[{}]}}\n", all.join(","))
                     }
                 }
             }
             Some(GetForm::Yaml) => items.iter().map(Item::yaml).collect::<Result<Vec<_>, _>>()?.join("---\n"),
+            Some(GetForm::Name) => {
+                items.iter().map(|i| format!("{}/{}\n", i.kind.to_lowercase(), i.name)).collect()
+            }
+            _ if items.is_empty() => String::new(),
             Some(GetForm::Wide) => wide(&items),
             None => narrow(&items),
         };
@@ -169,6 +181,9 @@ pub(crate) fn get(args: &GetArgs, global: &Global) -> anyhow::Result<ExitCode> {
             .map(|i| (i.resource_version.clone(), i.health().to_owned(), i.name.clone()))
             .collect();
         if shown.as_ref() != Some(&seen) {
+            if items.is_empty() && !matches!(form, Some(GetForm::Json)) {
+                say("no resources found");
+            }
             print(&text)?;
             shown = Some(seen);
         }
@@ -209,7 +224,7 @@ fn wide(items: &[Item]) -> String {
 
 pub(crate) fn describe(args: &DescribeArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let api = Api::new(&global.api);
-    let items = items(&api, args.subject, args.name.as_deref(), args.namespace.as_deref())?;
+    let items = items(&api, &args.target, args.name.as_deref(), args.namespace.as_deref())?;
     let flows: Value = serde_json::from_str(&api.get("/api/v1/dataflows")?)?;
     let mut text = String::new();
     for item in &items {
@@ -312,11 +327,33 @@ fn change(
     Ok(done.then_some((outcome.results, text)))
 }
 
-fn apply_body(paths: &[std::path::PathBuf]) -> anyhow::Result<Value> {
-    let files = load::read(paths)?;
-    let files: Vec<Value> =
-        files.iter().map(|(_, file)| json!({ "name": file.name, "text": &*file.text })).collect();
-    Ok(json!({ "files": files }))
+/// The files of a call as an instance takes them: manifests as they were written, and whatever else they come to as
+/// manifests. `None` after saying what is wrong with them.
+fn apply_body(given: &FileArgs, global: &Global) -> anyhow::Result<Option<Value>> {
+    let (files, options) = load::given(&LoadArgs::of_files(given), false)?;
+    let plain = tidegate_model::plain_files(&files, &options);
+    let texts = files.iter().filter(|(id, _)| plain.contains(id));
+    let mut bodies: Vec<Value> =
+        texts.map(|(_, file)| json!({ "name": file.name, "text": &*file.text })).collect();
+    if plain.len() < files.len() {
+        let Loaded { files, catalog, diagnostics } = load::load_files(files, &options)?;
+        let report = crate::diagnostics::Report::new(&files, catalog.resources().len(), &diagnostics);
+        if report.has_errors() {
+            say(report.human(crate::out::colored(global.color, &std::io::stderr())).trim_end());
+            return Ok(None);
+        }
+        let written = tidegate_forms::write_without(&files, &options, tidegate_forms::Form::Yaml, &plain);
+        for lost in &written.lost {
+            say(&printable(&format!("error: {}: {}", lost.resource, lost.message)));
+        }
+        if !written.lost.is_empty() {
+            return Ok(None);
+        }
+        let name = files.iter().find(|(id, _)| !plain.contains(id)).map_or("", |(_, f)| f.name.as_str());
+        let rewritten = written.files.iter().filter(|(_, text)| !text.is_empty());
+        bodies.extend(rewritten.map(|(_, text)| json!({ "name": format!("{name} as YAML"), "text": text })));
+    }
+    Ok(Some(json!({ "files": bodies })))
 }
 
 /// Prints what was done to each resource.
@@ -339,7 +376,11 @@ fn report(changed: Option<(Vec<Done>, String)>, global: &Global, dry_run: bool) 
 
 pub(crate) fn apply(args: &ApplyArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let dry_run = args.dry_run == DryRun::Server;
-    report(change(global, "/api/v1/apply", dry_run, &apply_body(&args.paths)?)?, global, dry_run)
+    let changed = match apply_body(&args.files, global)? {
+        Some(body) => change(global, "/api/v1/apply", dry_run, &body)?,
+        None => None,
+    };
+    report(changed, global, dry_run)
 }
 
 pub(crate) fn delete(args: &DeleteArgs, global: &Global) -> anyhow::Result<ExitCode> {
@@ -366,8 +407,11 @@ pub(crate) fn delete(args: &DeleteArgs, global: &Global) -> anyhow::Result<ExitC
 }
 
 pub(crate) fn diff(args: &DiffArgs, global: &Global) -> anyhow::Result<ExitCode> {
-    let body = apply_body(&args.paths)?;
-    let Some((results, _)) = change(global, "/api/v1/apply", true, &body)? else {
+    let changed = match apply_body(&args.files, global)? {
+        Some(body) => change(global, "/api/v1/apply", true, &body)?,
+        None => None,
+    };
+    let Some((results, _)) = changed else {
         say("error: the resources have errors; nothing would be changed");
         return Ok(ExitCode::from(crate::CAN_NOT));
     };

@@ -8,7 +8,7 @@ mod comments;
 mod set;
 mod yaml;
 
-use tidegate_core::{Files, Severity};
+use tidegate_core::{FileId, Files, Severity};
 use tidegate_model::{Kind, LoadOptions, Manifest, load, manifests};
 
 use crate::comments::Placed;
@@ -73,10 +73,17 @@ impl Remark {
 
 /// Writes the resources in some files, which [`load`] finds no error in, in another form.
 pub fn write(files: &Files, options: &LoadOptions, form: Form) -> Written {
-    let given = manifests(files, options).value;
+    write_without(files, options, form, &[])
+}
+
+/// The same without the resources of some of the files.
+pub fn write_without(files: &Files, options: &LoadOptions, form: Form, without: &[FileId]) -> Written {
+    let mut given = manifests(files, options).value;
+    given.retain(|resource| !without.contains(&resource.at.file));
     let mut written = Written::default();
     let set = Set::new(given, form, &mut written);
-    let said = tidegate_model::comments(files);
+    let mut said = tidegate_model::comments(files);
+    said.retain(|comment| !without.contains(&comment.span.file));
     written.files = match form {
         Form::Yaml => vec![("resources.yaml".into(), yaml::write(&set, &Placed::new(&said, &set, files)))],
         Form::Bicep => vec![("main.bicep".into(), bicep::write(&set, &Placed::new(&said, &set, files)))],

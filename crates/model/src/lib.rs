@@ -41,5 +41,5 @@ pub use catalog::{Catalog, Dataflow, DataflowState, Outline, ResourceId};
 pub use comments::{Comment, comments};
 pub use content::missing_files;
 pub use load::{LoadOptions, documents_as_json, load};
-pub use manifest::{Manifest, manifests};
+pub use manifest::{Manifest, manifests, plain_files};
 pub use resource::Kind;

@@ -212,7 +212,7 @@ pub(crate) fn form(name: &str, text: &str) -> Form {
 }
 
 /// Whether a document is an ARM template.
-fn is_template(document: &Node) -> bool {
+pub(crate) fn is_template(document: &Node) -> bool {
     let is_object_or_list = |n: &Node| matches!(n.value, Value::List(_) | Value::Map(_));
     schema_of(document).contains("eploymentTemplate.json")
         || document.get("contentVersion").is_some()
@@ -220,7 +220,7 @@ fn is_template(document: &Node) -> bool {
 }
 
 /// Whether a document holds values for the parameters of a template.
-fn is_parameters(document: &Node) -> bool {
+pub(crate) fn is_parameters(document: &Node) -> bool {
     schema_of(document).contains("eploymentParameters.json")
 }
 

@@ -1,9 +1,9 @@
 //! Resources as they were given, whatever the form of their files: for those who write them down again.
 
-use tidegate_core::{Files, Parsed, Span};
+use tidegate_core::{FileId, Files, Parsed, Span};
 
 use crate::content;
-use crate::load::{LoadOptions, read_all};
+use crate::load::{Form, LoadOptions, form, is_parameters, is_template, read_all, read_plain};
 use crate::node::{Entry, Node, Text, Value};
 use crate::problems::Problems;
 use crate::resource::{Kind, Resource, resources};
@@ -55,6 +55,25 @@ pub fn manifests(files: &Files, options: &LoadOptions) -> Parsed<Vec<Manifest>> 
         }
     }
     Parsed { value: made, diagnostics: problems.into_sorted() }
+}
+
+/// The files that are read as they are: each document a manifest of its own, and whole. Templates, lists and what needs
+/// another file are none.
+pub fn plain_files(files: &Files, options: &LoadOptions) -> Vec<FileId> {
+    let documents = read_plain(files);
+    let content_files = content::named(files, &documents, options);
+    let is_list = |n: &Node| matches!(n.value, Value::List(_));
+    let is_plain = |node: &Node| {
+        let names_a_file = node.get("spec").is_some_and(|spec| spec.get("contentFile").is_some());
+        !is_template(node) && !is_parameters(node) && !node.get("items").is_some_and(is_list) && !names_a_file
+    };
+    let plain = documents.iter().filter(|(id, nodes)| {
+        let Some(file) = files.get(*id) else { return false };
+        !matches!(form(&file.name, &file.text), Form::Bicep)
+            && !content_files.contains(&content::normal(&file.name))
+            && nodes.iter().all(is_plain)
+    });
+    plain.map(|(id, _)| *id).collect()
 }
 
 fn manifest(resource: Resource) -> Manifest {

@@ -11,6 +11,7 @@ mod credentials;
 mod data_dir;
 mod dead_letters;
 pub mod diagnostics;
+pub mod doctor;
 mod gateway;
 mod http;
 mod http_broker;
