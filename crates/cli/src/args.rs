@@ -92,7 +92,7 @@ pub(crate) enum Command {
     /// Look for what stands between this machine and its data flows; exit code 1 if anything
     ///
     /// One line for each thing, with the mend: the data directory, disk, clock and ports; and for each endpoint of the
-    /// data flows its name, address, TLS, credentials, and the topic or table. Nothing is published or consumed. Without
+    /// data flows its name, address, TLS, credentials and topic. Nothing is published or consumed. Without
     /// PATH the resources are those that were applied.
     Doctor(DoctorArgs),
     /// Measure throughput, latency and loss with a reproducible load
