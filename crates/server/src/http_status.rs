@@ -45,7 +45,7 @@ async fn status(State(shared): State<Arc<Shared>>) -> Result<Json<Status>, Refus
             instance_index: shared.instance.map(|i| i.index),
             instance_count: shared.instance.map(|i| i.count),
         };
-        let broker = shared.broker().map(|broker| Broker::of(&broker.stats()));
+        let broker = shared.broker().map(|broker| Broker::of(&broker.stats(), broker.log_usage()));
         Json(Status { instance, broker, dataflows: all(&shared) })
     })
     .await
