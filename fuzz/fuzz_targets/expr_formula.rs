@@ -8,4 +8,5 @@ mod driver;
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let (formula, message) = text.split_once('\n').unwrap_or((text, ""));
     driver::formula(formula, message);
+    driver::window(formula, message.as_bytes());
 });

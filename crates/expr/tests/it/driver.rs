@@ -5,8 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidegate_core::Properties;
 use tidegate_expr::{
-    Env, Host, MapRule, Message, Operand, Outcome, Role, Rules, Semantics, Transform, Transformer, compile,
-    parse_input, parse_json, parse_output, parse_path,
+    AccumulateRule, Boundary, Env, Host, MapRule, Message, Operand, Outcome, Role, Rules, Semantics,
+    Transform, Transformer, TriggerRule, Window, WindowRules, Windower, compile, parse_input, parse_json,
+    parse_output, parse_path,
 };
 
 /// A path that is read is printed as a text that is read as the same; a mistake has a place.
@@ -40,6 +41,40 @@ pub(crate) fn formula(text: &str, message: &str) {
         Err(errors) => {
             assert!(!errors.is_empty(), "{text}");
             assert!(errors.iter().all(|e| text.get(e.range.clone()).is_some()), "{text}");
+        }
+    }
+}
+
+/// A formula over a window that is read has a value or an error, as an accumulate rule and as a trigger.
+pub(crate) fn window(text: &str, message: &[u8]) {
+    let inputs = || vec!["a".into(), "t".into()];
+    let trigger = TriggerRule { inputs: inputs(), trigger: text.into(), boundary: Boundary::Next };
+    let accumulate = AccumulateRule {
+        inputs: inputs(),
+        output: "o".into(),
+        expression: text.into(),
+        ..AccumulateRule::default()
+    };
+    for rules in [
+        WindowRules { triggers: vec![trigger], ..WindowRules::default() },
+        WindowRules { accumulate: vec![accumulate], ..WindowRules::default() },
+    ] {
+        match Window::compile(rules) {
+            Ok((window, _)) => {
+                let mut windower = Windower::new(window.into());
+                let payload = Bytes::copy_from_slice(message);
+                for _ in 0..3 {
+                    let properties = Properties::default();
+                    let _ =
+                        windower.push(Message { payload: &payload, topic: "a/b", properties: &properties });
+                }
+                if let Some(Ok(payload)) = windower.close() {
+                    assert!(parse_json(&payload).is_ok(), "{text}: {payload:?}");
+                }
+            }
+            Err(findings) => {
+                assert!(findings.iter().all(|f| text.get(f.error.range.clone()).is_some()), "{text}");
+            }
         }
     }
 }

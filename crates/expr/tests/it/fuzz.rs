@@ -39,6 +39,14 @@ const FORMULAS: &[&str] = &[
     "-(-$1) - --$2",
     "len($1) <= 1e3",
 ];
+const WINDOWS: &[&str] = &[
+    "average($1) + max($2)",
+    "if(count($1) > 0, cToF(min($1)), sum($2))",
+    r#"str::from(first($1)) + str::from(last($2))"#,
+    "running_sum($1) + $1 > 100",
+    "changed($1) || running_count() >= 2 && prev($2) != first($2)",
+    "running_min($1) < running_avg($1) || running_max($2) == running_count($2)",
+];
 const MESSAGES: &[&str] = &[
     r#"{"a":{"b":{"c":1.50}},"t":"x","Payload":{"Tag.10":{"Value":[1,2]}}}"#,
     r#"{"a":[{"b":null}],"t":-9223372036854775808,"a":{"b":2}}"#,
@@ -99,6 +107,7 @@ fn mutated_texts_end_in_a_value_or_an_error() {
         rounds += 1;
         driver::path(&random.mutated(PATHS));
         driver::formula(&random.mutated(FORMULAS), random.pick(MESSAGES));
+        driver::window(&random.mutated(WINDOWS), random.pick(MESSAGES).as_bytes());
         let output = random.pick(&["*", "o.*", "o", "", "a.b"]);
         driver::message(&random.mutated(PATHS), output, random.mutated(MESSAGES).as_bytes());
         messages(&mut random);
