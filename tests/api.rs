@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::gateway::{Gateway, Request, dataflow, repository};
+use crate::gateway::{Gateway, Request, ask, dataflow, repository};
 
 async fn instance() -> Gateway {
     Gateway::start(tempfile::tempdir().unwrap(), ["--mqtt-listen", "127.0.0.1:0"].map(String::from).to_vec())
@@ -174,4 +174,78 @@ async fn a_tap_shows_messages_before_and_after_and_why_they_go_no_further() {
         metrics["metrics"].as_array().unwrap().iter().find(|m| m["name"] == "aio_dataflow_messages_received");
     let samples = received.unwrap()["samples"].as_array().unwrap();
     assert!(samples.iter().any(|s| s["labels"]["dataflow"] == "flow" && s["value"] == 3.0), "{samples:?}");
+}
+
+/// A version of the flow `press`.
+fn press(destination: &str) -> String {
+    dataflow("press", ("default", "in/+"), ("default", destination))
+}
+
+#[tokio::test]
+async fn two_people_who_edit_a_resource_do_not_overwrite_each_other() {
+    let gateway = instance().await;
+    let path = "/api/v1/resources/dataflow/azure-iot-operations/press";
+    let put = async |headers: &[(&str, &str)], body: &str| {
+        gateway.ask(Request { method: "PUT", path, headers, body }).await.0
+    };
+    let version = async || -> String {
+        let resource: Value = serde_json::from_str(&gateway.get(path).await.1).unwrap();
+        format!("\"{}\"", resource["resourceVersion"].as_str().unwrap())
+    };
+    assert_eq!(put(&[("If-Match", "\"0\"")], &press("out/a")).await, 412, "there is none yet");
+    assert_eq!(put(&[("If-None-Match", "*")], &press("out/a")).await, 200);
+    assert_eq!(put(&[("If-None-Match", "*")], &press("out/b")).await, 412);
+    let first = version().await;
+    assert_eq!(put(&[("If-Match", &first)], &press("out/b")).await, 200);
+    assert_eq!(put(&[("If-Match", &first)], &press("out/c")).await, 412, "somebody else was faster");
+    let second = version().await;
+    assert_ne!(first, second);
+    let delete = Request { method: "DELETE", path, headers: &[("If-Match", &first)], body: "" };
+    assert_eq!(gateway.ask(delete).await.0, 412);
+    let (_, body) = gateway.get("/api/v1/dataflows").await;
+    assert!(body.contains("out/b"), "{body}");
+    let delete = Request { method: "DELETE", path, headers: &[("If-Match", &second)], body: "" };
+    assert_eq!(gateway.ask(delete).await.0, 200);
+    // of many at once with the version they all saw, one wins
+    assert_eq!(put(&[], &press("out/a")).await, 200);
+    let seen = version().await;
+    let bodies: Vec<String> = (0..8).map(|n| press(&format!("out/{n}"))).collect();
+    let headers = [("If-Match", seen.as_str())];
+    let tries = bodies.iter().map(|body| put(&headers, body));
+    let answers = futures_util::future::join_all(tries).await;
+    assert_eq!(answers.iter().filter(|status| **status == 200).count(), 1, "{answers:?}");
+    assert_eq!(answers.iter().filter(|status| **status == 412).count(), 7, "{answers:?}");
+}
+
+#[tokio::test]
+async fn pages_of_other_hosts_and_other_machines_are_refused() {
+    let gateway = instance().await;
+    let status = async |host: &str, headers: &[(&str, &str)]| {
+        let request = Request { method: "GET", path: "/api/v1/status", headers, body: "" };
+        ask(&gateway.http, host, request).await.0
+    };
+    let port = gateway.http.rsplit(':').next().unwrap();
+    for host in ["127.0.0.1", "localhost", "[::1]", &gateway.http, &format!("localhost:{port}")] {
+        assert_eq!(status(host, &[]).await, 200, "{host}");
+        assert_eq!(status(host, &[("Origin", &format!("http://{host}"))]).await, 200, "{host}");
+    }
+    // DNS rebinding: the name of another host leads here
+    for host in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "10.0.0.1"] {
+        assert_eq!(status(host, &[]).await, 403, "{host}");
+    }
+    // CSRF: a page of another host has a browser ask here
+    for headers in [
+        [("Origin", "http://evil.example")],
+        [("Origin", "null")],
+        [("Origin", "http://localhost.evil.example")],
+        [("Sec-Fetch-Site", "cross-site")],
+        [("Sec-Fetch-Site", "same-site")],
+    ] {
+        assert_eq!(status("127.0.0.1", &headers).await, 403, "{headers:?}");
+    }
+    let body = json!({ "files": [{ "name": "press.yaml", "text": press("out") }] }).to_string();
+    let headers = [("Origin", "http://evil.example"), ("Content-Type", "text/plain")];
+    let form = Request { method: "POST", path: "/api/v1/apply", headers: &headers, body: &body };
+    assert_eq!(gateway.ask(form).await.0, 403);
+    assert!(!gateway.get("/api/v1/resources").await.1.contains("press"));
 }

@@ -213,7 +213,8 @@ pub(crate) async fn get(address: &str, path: &str, host: &str) -> (u16, String) 
     ask(address, host, Request { method: "GET", path, headers: &[], body: "" }).await
 }
 
-async fn ask(address: &str, host: &str, request: Request<'_>) -> (u16, String) {
+/// Any request with a Host header of choice: status and body.
+pub(crate) async fn ask(address: &str, host: &str, request: Request<'_>) -> (u16, String) {
     let Request { method, path, headers, body } = request;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
