@@ -71,7 +71,7 @@ async fn of_kafka() {
         ("address", "DataflowKafkaTargetEndpointUnreachable", "can't be reached"),
         ("password", "DataflowKafkaTargetConnectionFailed", "did not accept the credentials"),
         ("topic", "DataflowKafkaTargetConfigurationError", "has no such topic"),
-        ("rights", "DataflowKafkaTargetSendFailed", "does not allow it"),
+        ("rights", "DataflowKafkaTargetSendFailed", "does not let this client use the topic"),
         ("missing-secret", "DataflowKafkaTargetConfigurationError", "Secret `none`"),
     ] {
         says(&gateway, &format!("to-{name}"), reason, sentence).await;

@@ -21,7 +21,7 @@ use tidegate_model::endpoint::{
 use tidegate_model::names::HostPort;
 use tokio::sync::watch;
 
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, cause};
 
 /// How long a cluster may take to answer the first question; and how long where it is known what stands in the way.
 const CONNECT_MAX: Duration = Duration::from_secs(15);
@@ -66,7 +66,7 @@ impl Peer {
 
     /// `<namespace>.<profile>.<dataflow>`, then `.<instance>` for every instance but the first: how the cluster's logs
     /// and quotas know this client.
-    fn client_id(&self) -> String {
+    pub(crate) fn client_id(&self) -> String {
         let flow = &self.context.flow;
         let instance = match flow.instance_index {
             0 => String::new(),
@@ -134,7 +134,7 @@ impl Peer {
                     (self.secret_text(name, keys[0])?, self.secret_text(name, keys[1])?)
                 else {
                     return Err(misconfigured(format!(
-                        "Secret `{name}` must hold the keys `{}` and `{}`, or `{}` and `{}`",
+                        "there is no Secret `{name}` with the keys `{}` and `{}`, or `{}` and `{}`",
                         X509_KEYS[0], X509_KEYS[1], X509_TLS_KEYS[0], X509_TLS_KEYS[1]
                     )));
                 };
@@ -145,19 +145,21 @@ impl Peer {
                 Ok(false)
             }
             Authentication::Sasl { sasl_type, secret: SecretRef(name) } => {
-                let (username, password) =
-                    match (self.secret_text(name, "username")?, self.secret_text(name, "password")?) {
-                        (Some(username), Some(password)) => (username, password),
-                        // The older form: the connection string alone.
-                        _ => match self.secret_text(name, "token")? {
-                            Some(token) => ("$ConnectionString".to_owned(), token),
-                            None => {
-                                return Err(misconfigured(format!(
-                                    "Secret `{name}` must hold the keys `username` and `password`, or `token`"
-                                )));
-                            }
-                        },
-                    };
+                let (username, password) = match (
+                    self.secret_text(name, "username")?,
+                    self.secret_text(name, "password")?,
+                ) {
+                    (Some(username), Some(password)) => (username, password),
+                    // The older form: the connection string alone.
+                    _ => match self.secret_text(name, "token")? {
+                        Some(token) => ("$ConnectionString".to_owned(), token),
+                        None => {
+                            return Err(misconfigured(format!(
+                                "there is no Secret `{name}` with the keys `username` and `password`, or `token`"
+                            )));
+                        }
+                    },
+                };
                 let mechanism = match sasl_type {
                     SaslType::Plain => "PLAIN",
                     SaslType::ScramSha256 => "SCRAM-SHA-256",
@@ -283,7 +285,7 @@ impl Monitor {
         client: &Client<C>,
         topic: &str,
         mut serve: impl FnMut(),
-    ) -> Result<Partitions, Failure> {
+    ) -> Result<(), Failure> {
         let started = std::time::Instant::now();
         loop {
             serve();
@@ -291,10 +293,10 @@ impl Monitor {
             serve();
             let failure = match &answer {
                 Ok(metadata) => match metadata.topics().iter().find(|t| t.name() == topic) {
-                    Some(found) => match partitions(found) {
-                        Ok(partitions) => {
+                    Some(found) => match usable(found) {
+                        Ok(()) => {
                             self.well();
-                            return Ok(partitions);
+                            return Ok(());
                         }
                         Err(code) => {
                             let failure = self.topic_failure(topic, code);
@@ -322,7 +324,7 @@ impl Monitor {
     }
 
     fn topic_failure(&self, topic: &str, code: Code) -> Failure {
-        let failure = Failure::of(&self.host, code, Some(&format!("topic `{topic}`: {code}")));
+        let failure = Failure::of(&self.host, code, None);
         Failure { message: format!("topic `{topic}`: {}", failure.message), ..failure }
     }
 
@@ -338,9 +340,7 @@ impl Monitor {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         tracing::debug!(client_id = self.client_id, ?level, facility, line, "librdkafka");
         if matches!(facility, "FAIL" | "ERROR") {
-            // "[thrd:<broker>]: <broker>: <what happened>"
-            let said = line.split_once("]: ").map_or(line, |(_, said)| said);
-            *self.detail.lock() = Some(said.trim().to_owned());
+            *self.detail.lock() = Some(cause(line).to_owned());
         }
     }
 
@@ -367,16 +367,12 @@ impl Monitor {
     }
 }
 
-/// How many partitions a topic has.
-pub(crate) type Partitions = i32;
-
-fn partitions(topic: &MetadataTopic) -> Result<Partitions, Code> {
+/// Whether there is a topic to write to or read from.
+fn usable(topic: &MetadataTopic) -> Result<(), Code> {
     match topic.error() {
         Some(error) => Err(error.into()),
-        None => match i32::try_from(topic.partitions().len()) {
-            Ok(count @ 1..) => Ok(count),
-            _ => Err(Code::LeaderNotAvailable),
-        },
+        None if topic.partitions().is_empty() => Err(Code::LeaderNotAvailable),
+        None => Ok(()),
     }
 }
 

@@ -57,7 +57,7 @@ impl Failure {
 
     /// An error of the connection to `to`, or of a record or group there. `detail` is what librdkafka said last.
     pub(crate) fn of(to: &HostPort, code: Code, detail: Option<&str>) -> Self {
-        let said = detail.map_or_else(|| code.to_string(), str::to_owned);
+        let said = detail.map_or_else(|| in_words(code), str::to_owned);
         match code {
             Code::Authentication
             | Code::SaslAuthenticationFailed
@@ -79,15 +79,27 @@ impl Failure {
                 Kind::Connection,
                 format!("TLS with {to} failed ({said}); check that the port expects TLS"),
             ),
-            Code::TopicAuthorizationFailed
-            | Code::GroupAuthorizationFailed
-            | Code::ClusterAuthorizationFailed => Self::refused(
+            Code::TopicAuthorizationFailed => Self::refused(
                 Kind::Send,
-                format!("{to} does not allow it ({code}); give this client the right"),
+                format!(
+                    "{to} does not let this client use the topic; a source needs the right to Read, a destination Write"
+                ),
+            ),
+            Code::GroupAuthorizationFailed => Self::refused(
+                Kind::Send,
+                format!(
+                    "{to} does not let this client join the consumer group; it needs the right to Read of it"
+                ),
+            ),
+            Code::ClusterAuthorizationFailed => Self::refused(
+                Kind::Send,
+                format!(
+                    "{to} does not let this client write with `kafkaAcks: All`; it needs the right to IdempotentWrite"
+                ),
             ),
             Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => Self::refused(
                 Kind::Configuration,
-                format!("{to} has no such topic ({code}); create it, or let the cluster create topics"),
+                format!("{to} has no such topic; create it, or let the cluster create topics"),
             ),
             Code::InvalidTopic
             | Code::InvalidRequiredAcks
@@ -134,6 +146,25 @@ impl Failure {
     }
 }
 
+/// What a line of librdkafka's log says went wrong, without who said so and since when.
+pub(crate) fn cause(line: &str) -> &str {
+    // "[thrd:<broker>]: <broker>: <what happened> (after <n>ms in state <state>, <n> identical error(s) suppressed)"
+    let said = line.split_once("]: ").map_or(line, |(_, said)| said);
+    let said = match said.split_once(": ") {
+        Some((broker, said)) if broker.contains('/') => said,
+        _ => said,
+    };
+    said.rsplit_once(" (after ").map_or(said, |(said, _)| said).trim()
+}
+
+/// "UnknownTopic (Local: Unknown topic)" is for programmers.
+pub(crate) fn in_words(code: Code) -> String {
+    let text = code.to_string();
+    let words = text.split_once(" (").and_then(|(_, words)| words.strip_suffix(')'));
+    let words = words.unwrap_or(&text);
+    ["Broker: ", "Local: "].iter().find_map(|by| words.strip_prefix(by)).unwrap_or(words).to_owned()
+}
+
 /// What an error means for the one record it is about.
 pub(crate) fn is_record_at_fault(code: Code) -> bool {
     matches!(
@@ -150,4 +181,32 @@ pub(crate) fn is_record_at_fault(code: Code) -> bool {
 /// Whether the error may be about the batch that the record was sent in.
 pub(crate) fn is_size(code: Code) -> bool {
     matches!(code, Code::MessageSizeTooLarge | Code::MessageBatchTooLarge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operator_is_told_the_cause_alone() {
+        for (line, said) in [
+            (
+                "[thrd:sasl_ssl://hub:9093/bootstrap]: sasl_ssl://hub:9093/bootstrap: SASL authentication error: no (after \
+                 165ms in state AUTH_REQ, 1 identical error(s) suppressed)",
+                "SASL authentication error: no",
+            ),
+            (
+                "[thrd:hub:9092/1]: hub:9092/1: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state \
+                 CONNECT)",
+                "Connect to ipv4#127.0.0.1:1 failed: Connection refused",
+            ),
+            ("[thrd:app]: 1/1 brokers are down", "1/1 brokers are down"),
+            ("", ""),
+        ] {
+            assert_eq!(cause(line), said);
+        }
+        assert_eq!(in_words(Code::UnknownTopicOrPartition), "Unknown topic or partition");
+        assert_eq!(in_words(Code::AllBrokersDown), "All broker connections are down");
+        assert_eq!(in_words(Code::MessageSizeTooLarge), "Message size too large");
+    }
 }

@@ -6,6 +6,7 @@
 
 mod client;
 mod failure;
+mod partitions;
 mod producer;
 mod reader;
 mod records;

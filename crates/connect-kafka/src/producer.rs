@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
 use tokio::sync::{Notify, watch};
 
-use crate::client::{Events, Monitor, Partitions, Peer};
+use crate::client::{Events, Monitor, Peer};
 use crate::failure::{Failure, Kind};
+use crate::partitions::{Batch, Partitions};
 use crate::records::Outgoing;
 
 /// How often a write that waits looks whether anything moves.
@@ -27,8 +28,9 @@ const UNREACHABLE_MAX: Duration = Duration::from_secs(5);
 /// How long the reports of what was purged may take; they are made in this process.
 const PURGE_MAX: Duration = Duration::from_secs(5);
 
-/// A chunk of records on their way.
+/// A chunk of records on their way. Its records are numbered among all that the producer was given.
 pub(crate) struct Chunk {
+    first: usize,
     outcomes: Mutex<Vec<Outcome>>,
     open: AtomicUsize,
     settled: Notify,
@@ -40,7 +42,11 @@ pub(crate) enum Outcome {
     /// Nothing is known of it.
     Open,
     Delivered,
-    Failed(Code),
+    Failed {
+        code: Code,
+        /// Or librdkafka did not take it in the first place.
+        sent: bool,
+    },
     /// It was not even sent, and never will be.
     Rejected {
         reason: String,
@@ -49,25 +55,9 @@ pub(crate) enum Outcome {
 }
 
 impl Chunk {
-    pub(crate) fn new(records: usize) -> Arc<Self> {
-        Arc::new(Self {
-            outcomes: Mutex::new(vec![Outcome::Open; records]),
-            open: AtomicUsize::new(records),
-            settled: Notify::new(),
-        })
-    }
-
-    /// Notes what became of a record.
-    pub(crate) fn settle(&self, index: usize, outcome: Outcome) {
-        self.outcomes.lock()[index] = outcome;
-        if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.settled.notify_waiters();
-        }
-    }
-
-    /// What became of each record.
-    pub(crate) fn outcomes(&self) -> Vec<Outcome> {
-        self.outcomes.lock().clone()
+    /// What became of each record so far.
+    pub(crate) fn outcomes(&self) -> MutexGuard<'_, Vec<Outcome>> {
+        self.outcomes.lock()
     }
 
     async fn until_settled(&self) {
@@ -79,41 +69,84 @@ impl Chunk {
     }
 }
 
-/// Which record a delivery report is about.
-pub(crate) struct Place {
-    chunk: Arc<Chunk>,
-    index: usize,
+/// The chunks that have open records, oldest first.
+#[derive(Default)]
+struct UnderWay {
+    chunks: Vec<Arc<Chunk>>,
+    /// The number of the next record.
+    next: usize,
+}
+
+impl UnderWay {
+    fn begin(&mut self, records: usize) -> Arc<Chunk> {
+        let chunk = Arc::new(Chunk {
+            first: self.next,
+            outcomes: Mutex::new(vec![Outcome::Open; records]),
+            open: AtomicUsize::new(records),
+            settled: Notify::new(),
+        });
+        if records > 0 {
+            self.next = self.next.wrapping_add(records);
+            self.chunks.push(chunk.clone());
+        }
+        chunk
+    }
+
+    /// Notes what became of the record with this number.
+    fn settle(&mut self, number: usize, outcome: Outcome) {
+        for (at, chunk) in self.chunks.iter().enumerate() {
+            let index = number.wrapping_sub(chunk.first);
+            if let Some(open @ Outcome::Open) = chunk.outcomes.lock().get_mut(index) {
+                *open = outcome;
+            } else {
+                continue;
+            }
+            if chunk.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+                chunk.settled.notify_waiters();
+                self.chunks.remove(at);
+            }
+            return;
+        }
+    }
 }
 
 /// The part of the callbacks that is the producer's.
-#[derive(Default)]
 pub(crate) struct Reports {
+    under_way: Mutex<UnderWay>,
+    partitions: Partitions,
     /// How many reports there were.
     count: AtomicU64,
     came: Notify,
 }
 
-impl ProducerContext for Events<Reports> {
-    type DeliveryOpaque = Box<Place>;
+impl ProducerContext<Partitions> for Events<Reports> {
+    /// The number of the record.
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, place: Box<Place>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
         let outcome = match result {
             Ok(_) => Outcome::Delivered,
-            Err((error, _)) => Outcome::Failed(error.rdkafka_error_code().unwrap_or(Code::Fail)),
+            Err((error, _)) => {
+                Outcome::Failed { code: error.rdkafka_error_code().unwrap_or(Code::Fail), sent: true }
+            }
         };
-        place.chunk.settle(place.index, outcome);
+        self.role.under_way.lock().settle(number, outcome);
         self.role.count.fetch_add(1, Ordering::Relaxed);
         self.role.came.notify_waiters();
     }
+
+    fn get_custom_partitioner(&self) -> Option<&Partitions> {
+        Some(&self.role.partitions)
+    }
 }
+
+type Client = ThreadedProducer<Events<Reports>, Partitions>;
 
 /// A producer that has seen its topic.
 pub(crate) struct Producer {
     /// `None` once it is being dropped.
-    client: Option<ThreadedProducer<Events<Reports>>>,
+    client: Option<Client>,
     monitor: Arc<Monitor>,
-    /// How many partitions the topic has.
-    pub(crate) partitions: Partitions,
     /// Why it was given up.
     ended: watch::Sender<Option<Failure>>,
     pub(crate) limits: Limits,
@@ -122,8 +155,7 @@ pub(crate) struct Producer {
 /// What a producer was made with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// The most bytes of a batch that holds more than one record.
-    pub(crate) batch_bytes: u64,
+    pub(crate) batch: Batch,
     /// How long nothing may move while the cluster is within reach.
     pub(crate) patience: Duration,
 }
@@ -134,15 +166,21 @@ impl Producer {
         peer: &Peer,
         config: ClientConfig,
         topic: String,
+        partitions: Partitions,
         limits: Limits,
     ) -> Result<Self, Failure> {
         let monitor = peer.monitor();
         let opening = tokio::task::spawn_blocking(move || {
-            let events = Events { monitor: monitor.clone(), role: Reports::default() };
-            let client: ThreadedProducer<_> =
-                config.create_with_context(events).map_err(|e| Failure::unusable(&e))?;
-            let partitions = monitor.find_topic(client.client(), &topic, || {})?;
-            Ok(Self { client: Some(client), monitor, partitions, ended: watch::Sender::new(None), limits })
+            let role = Reports {
+                under_way: Mutex::default(),
+                partitions,
+                count: AtomicU64::new(0),
+                came: Notify::new(),
+            };
+            let events = Events { monitor: monitor.clone(), role };
+            let client: Client = config.create_with_context(events).map_err(|e| Failure::unusable(&e))?;
+            monitor.find_topic(client.client(), &topic, || {})?;
+            Ok(Self { client: Some(client), monitor, ended: watch::Sender::new(None), limits })
         });
         opening.await.unwrap_or_else(|e| Err(Failure::later(Kind::Connection, e.to_string())))
     }
@@ -152,34 +190,44 @@ impl Producer {
         self.ended.borrow().clone()
     }
 
+    /// Makes ready for so many records.
+    pub(crate) fn begin(&self, records: usize) -> Arc<Chunk> {
+        self.reports().under_way.lock().begin(records)
+    }
+
+    /// Notes what became of a record of the chunk.
+    pub(crate) fn settle(&self, chunk: &Chunk, index: usize, outcome: Outcome) {
+        self.reports().under_way.lock().settle(chunk.first.wrapping_add(index), outcome);
+    }
+
     /// Takes a record over, waiting for room if there is none. What is wrong with the record is its outcome.
     ///
     /// # Errors
     /// The producer was given up.
     pub(crate) async fn send(
         &self,
-        chunk: &Arc<Chunk>,
+        chunk: &Chunk,
         index: usize,
         topic: &str,
-        partition: Option<i32>,
         payload: &[u8],
         outgoing: &Outgoing,
     ) -> Result<(), Failure> {
-        let client = self.client();
         loop {
-            let room = client.context().role.came.notified();
+            let room = self.reports().came.notified();
             {
-                let place = Box::new(Place { chunk: chunk.clone(), index });
-                let mut record = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, place).payload(payload);
+                let number = chunk.first.wrapping_add(index);
+                let mut record = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, number).payload(payload);
                 record.key = outgoing.key.as_deref();
-                record.partition = partition;
                 record.headers = outgoing.native_headers();
-                match client.send(record) {
-                    Ok(()) => return Ok(()),
+                match self.client().send(record) {
+                    Ok(()) => {
+                        self.reports().partitions.sent(payload.len());
+                        return Ok(());
+                    }
                     Err((KafkaError::MessageProduction(Code::QueueFull), _)) => {}
                     Err((error, _)) => {
                         let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
-                        chunk.settle(index, Outcome::Failed(code));
+                        self.settle(chunk, index, Outcome::Failed { code, sent: false });
                         return Ok(());
                     }
                 }
@@ -215,7 +263,7 @@ impl Producer {
         let mut event = std::pin::pin!(event);
         let mut ended = self.ended.subscribe();
         let mut failure = self.monitor.failure();
-        let reports = || self.client().context().role.count.load(Ordering::Relaxed);
+        let reports = || self.reports().count.load(Ordering::Relaxed);
         let mut seen = reports();
         let mut idle = Duration::ZERO;
         loop {
@@ -254,8 +302,12 @@ impl Producer {
         }
     }
 
-    fn client(&self) -> &ThreadedProducer<Events<Reports>> {
+    fn client(&self) -> &Client {
         self.client.as_ref().expect("it is there until this is dropped")
+    }
+
+    fn reports(&self) -> &Reports {
+        &self.client().context().role
     }
 }
 

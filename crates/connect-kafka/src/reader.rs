@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
@@ -31,12 +31,25 @@ const POLL: Duration = Duration::from_millis(100);
 /// so it is not for every hiccup; and it is well below `max.poll.interval.ms`.
 const HOLD_AFTER: Duration = Duration::from_secs(5);
 
+/// How long the group waits for its partitions until what was handed over of them is acknowledged.
+const SETTLE_MAX: Duration = Duration::from_secs(10);
+
 pub(crate) type Consumer = BaseConsumer<Events<Assignment>>;
 
 /// The partitions that are this consumer's, and since which rebalance.
 #[derive(Default)]
 pub(crate) struct Assignment {
     state: Mutex<Assigned>,
+    open: Mutex<Open>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Open {
+    /// Batches that were handed over and are not acknowledged.
+    batches: usize,
+    /// Nothing more will be acknowledged.
+    leaving: bool,
 }
 
 #[derive(Default)]
@@ -52,10 +65,37 @@ impl Assignment {
     pub(crate) fn generation(&self, topic: &str, partition: i32) -> Option<u64> {
         self.state.lock().partitions.get(&(topic.to_owned(), partition)).copied()
     }
+
+    fn opened(&self) {
+        self.open.lock().batches += 1;
+    }
+
+    /// A batch is acknowledged, and its offsets are stored; or it was not handed over after all.
+    pub(crate) fn closed(&self) {
+        self.open.lock().batches -= 1;
+        self.changed.notify_all();
+    }
+
+    /// Nothing more will be acknowledged.
+    pub(crate) fn leave(&self) {
+        self.open.lock().leaving = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until everything is acknowledged that will be; whether that was in time.
+    fn settle(&self) -> bool {
+        let mut open = self.open.lock();
+        let goes_on = |open: &mut Open| open.batches > 0 && !open.leaving;
+        !self.changed.wait_while_for(&mut open, goes_on, SETTLE_MAX).timed_out()
+    }
 }
 
 impl ConsumerContext for Events<Assignment> {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        // so that the last commit has all of it, and nobody gets it again
+        if matches!(rebalance, Rebalance::Revoke(_)) && !self.role.settle() {
+            tracing::debug!("the group goes on before everything is acknowledged");
+        }
         let mut state = self.role.state.lock();
         let Assigned { rebalances, partitions } = &mut *state;
         *rebalances += 1;
@@ -236,17 +276,21 @@ impl Reader {
                 // One of several brokers may be down, or a connection was idle. Whether anybody is there can be asked.
                 self.topics
                     .iter()
-                    .try_for_each(|topic| {
-                        monitor.find_topic(self.consumer.client(), topic, || {}).map(|_| ())
-                    })
+                    .try_for_each(|topic| monitor.find_topic(self.consumer.client(), topic, || {}))
                     .err()
             }
         }
     }
 
+    fn offer(&self, result: Result<Fetched, Failure>) -> Result<(), TrySendError<Result<Fetched, Failure>>> {
+        let assignment = &self.consumer.context().role;
+        assignment.opened();
+        self.batches.try_send(result).inspect_err(|_| assignment.closed())
+    }
+
     /// Waits until there is room; from some time on with all partitions paused.
     fn hand_over(&self, result: Result<Fetched, Failure>) {
-        let mut held = match self.batches.try_send(result) {
+        let mut held = match self.offer(result) {
             Ok(()) | Err(TrySendError::Closed(_)) => return,
             Err(TrySendError::Full(held)) => held,
         };
@@ -257,7 +301,7 @@ impl Reader {
                 return self.hold(held);
             }
             std::thread::park_timeout(left);
-            held = match self.batches.try_send(held) {
+            held = match self.offer(held) {
                 Ok(()) | Err(TrySendError::Closed(_)) => return,
                 Err(TrySendError::Full(held)) => held,
             };
@@ -269,7 +313,7 @@ impl Reader {
         self.set_paused(true);
         while !self.is_stopped() {
             while let Some(next) = held.pop_front() {
-                match self.batches.try_send(next) {
+                match self.offer(next) {
                     Ok(()) => {}
                     Err(TrySendError::Closed(_)) => return,
                     Err(TrySendError::Full(next)) => {
@@ -304,6 +348,24 @@ impl Reader {
         });
         if let Err(error) = result {
             tracing::warn!(%error, paused, "partitions were not paused or resumed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_its_way_is_waited_for_unless_nothing_more_comes() {
+        for end in [Assignment::closed, Assignment::leave] {
+            let assignment = Assignment::default();
+            assignment.opened();
+            std::thread::scope(|scope| {
+                let settled = scope.spawn(|| assignment.settle());
+                end(&assignment);
+                assert!(settled.join().unwrap(), "in time");
+            });
         }
     }
 }

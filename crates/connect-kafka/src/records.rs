@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Header, Headers, OwnedHeaders};
 use tidegate_connect::properties::{PropertyRules, REQUIRED};
-use tidegate_core::{ByteString, PropertiesBuilder, Property, Record};
+use tidegate_core::{ByteString, Properties, PropertiesBuilder, Property, Record};
 use tidegate_model::endpoint::{Kafka, PartitionStrategy};
 use tidegate_model::plan::HeaderAction;
 
@@ -52,11 +52,6 @@ impl RecordRules {
 
     pub(crate) fn topic(&self) -> &str {
         &self.topic
-    }
-
-    /// Whether records go to a partition that is chosen by the instance, not by the record.
-    pub(crate) fn is_static(&self) -> bool {
-        self.strategy == PartitionStrategy::Static
     }
 
     /// The record as the destination will see it, as far as a [`Record`] can say it.
@@ -147,11 +142,32 @@ impl Outgoing {
     }
 }
 
-/// A Kafka message as a record of `topic`. What does not fit an MQTT user property, because it is too long or no text,
-/// is left out; the message goes on.
+/// A Kafka message as a record of `topic`.
 pub(crate) fn incoming(message: &BorrowedMessage<'_>, topic: ByteString, received_at: Instant) -> Record {
     let key = message.key();
     let timestamp = message.timestamp().to_millis();
+    let headers = message.headers();
+    let count = headers.map_or(0, Headers::count);
+    let headers = (0..count).filter_map(|i| {
+        // rdkafka panics over a name that is not UTF-8.
+        let header = catch_unwind(AssertUnwindSafe(|| headers?.try_get(i))).ok().flatten()?;
+        Some((header.key, header.value.unwrap_or_default()))
+    });
+    Record {
+        key: key.map(Bytes::copy_from_slice),
+        properties: properties(key, timestamp, headers),
+        timestamp,
+        ..Record::new(topic, Bytes::copy_from_slice(message.payload().unwrap_or_default()), received_at)
+    }
+}
+
+/// What is known of a Kafka message as user properties. What does not fit one, because it is too long or no text, is left
+/// out; the message goes on.
+fn properties<'a>(
+    key: Option<&[u8]>,
+    timestamp: Option<i64>,
+    headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+) -> Properties {
     let mut properties = PropertiesBuilder::default();
     if let Some(key) = key.and_then(|k| std::str::from_utf8(k).ok()) {
         properties.push(Property::UserProperty(KEY, key));
@@ -159,28 +175,21 @@ pub(crate) fn incoming(message: &BorrowedMessage<'_>, topic: ByteString, receive
     if let Some(millis) = timestamp {
         properties.push(Property::UserProperty(TIMESTAMP, &millis.to_string()));
     }
-    if let Some(headers) = message.headers() {
-        for i in 0..headers.count() {
-            // rdkafka panics over a name that is not UTF-8.
-            let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(i))).ok().flatten();
-            let Some(Header { key, value }) = header else { continue };
-            if let Ok(value) = std::str::from_utf8(value.unwrap_or_default()) {
-                properties.push(Property::UserProperty(key, value));
-            }
+    for (name, value) in headers {
+        if let Ok(value) = std::str::from_utf8(value) {
+            properties.push(Property::UserProperty(name, value));
         }
     }
-    Record {
-        key: key.map(Bytes::copy_from_slice),
-        properties: properties.build().expect("user properties may repeat"),
-        timestamp,
-        ..Record::new(topic, Bytes::copy_from_slice(message.payload().unwrap_or_default()), received_at)
-    }
+    properties.build().expect("user properties may repeat")
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use proptest::collection::vec;
+    use proptest::option;
+    use proptest::prelude::*;
     use tidegate_model::endpoint::{
         Authentication, CloudEventAttributes, Compression, KafkaAcks, KafkaBatching, Tls,
     };
@@ -317,6 +326,66 @@ mod tests {
             let kafka = Kafka { partition_strategy: strategy, ..kafka() };
             let out = RecordRules::new("hub", &kafka, "out", &[]).apply(&record(&EVERYTHING), None).unwrap();
             assert_eq!(out.key.as_deref(), key.map(str::as_bytes));
+        }
+    }
+
+    /// Texts of any kind, some of them no MQTT string: with U+0000, or longer than 65535 bytes.
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof![
+            8 => any::<String>(),
+            1 => Just("Content Type".to_owned()),
+            1 => (65_534..65_538usize).prop_map(|length| "x".repeat(length)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_went_up_comes_down_as_user_properties(
+            user in vec((text(), text()), 0..6),
+            content_type in option::of(text()),
+            correlation in option::of(vec(any::<u8>(), 0..6)),
+        ) {
+            let mut builder = PropertiesBuilder::default();
+            let mut expected = Vec::new();
+            if content_type.as_ref().is_some_and(|value| builder.push(Property::ContentType(value))) {
+                expected.push(("Content Type", content_type.as_deref().unwrap()));
+            }
+            if let Some(value) = &correlation {
+                assert!(builder.push(Property::CorrelationData(value)));
+                expected.extend(std::str::from_utf8(value).ok().map(|value| ("Correlation Data", value)));
+            }
+            for (name, value) in &user {
+                if builder.push(Property::UserProperty(name, value)) {
+                    expected.push((name, value));
+                }
+            }
+            expected.retain(|(_, value)| !value.contains('\0'));
+            let mut record = record(&[]);
+            record.properties = builder.build().unwrap();
+            let out = RecordRules::new("hub", &kafka(), "out", &[]).apply(&record, None).unwrap();
+            let headers = out.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+            let down = properties(None, None, headers);
+            prop_assert_eq!(down.user_properties().collect::<Vec<_>>(), expected);
+        }
+
+        #[test]
+        fn any_kafka_message_becomes_a_record(
+            key in option::of(vec(any::<u8>(), 0..8)),
+            timestamp in option::of(any::<i64>()),
+            headers in vec((text(), vec(any::<u8>(), 0..8)), 0..6),
+        ) {
+            let fits = |text: &str| text.len() <= 65_535 && !text.contains('\0');
+            let as_text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok().filter(|text| fits(text));
+            let mut expected = Vec::new();
+            expected.extend(key.as_deref().and_then(as_text).map(|key| (KEY.to_owned(), key)));
+            expected.extend(timestamp.map(|millis| (TIMESTAMP.to_owned(), millis.to_string())));
+            for (name, value) in &headers {
+                expected.extend(as_text(value).filter(|_| fits(name)).map(|value| (name.clone(), value)));
+            }
+            let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+            let all = properties(key.as_deref(), timestamp, pairs);
+            let got: Vec<_> = all.user_properties().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+            prop_assert_eq!(got, expected);
         }
     }
 

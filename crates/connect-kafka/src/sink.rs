@@ -12,12 +12,13 @@ use async_trait::async_trait;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tidegate_core::{Record, Rejected, Sink, WriteError};
-use tidegate_model::endpoint::{Compression, Kafka, KafkaAcks};
+use tidegate_model::endpoint::{Compression, Kafka, KafkaAcks, PartitionStrategy};
 use tidegate_model::plan::HeaderAction;
 use tokio::sync::Mutex;
 
 use crate::client::Peer;
-use crate::failure::{Failure, Kind, is_record_at_fault, is_size};
+use crate::failure::{Failure, Kind, in_words, is_record_at_fault, is_size};
+use crate::partitions::{Batch, Partitions, Runs, murmur2};
 use crate::producer::{Chunk, Limits, Outcome, Producer};
 use crate::records::{Outgoing, RecordRules};
 
@@ -37,9 +38,8 @@ const QUEUE_KILOBYTES: u32 = 64 * 1024;
 /// How many records wait there at least.
 const QUEUE_RECORDS: u64 = 100_000;
 
-/// The most records librdkafka puts into one batch, and the most bytes.
+/// The most records librdkafka puts into one batch.
 const BATCH_RECORDS_MAX: u64 = 1_000_000;
-const BATCH_BYTES_MAX: u64 = i32::MAX as u64;
 
 /// How long a broker may take to answer; "Recommended configurations for Apache Kafka clients" of Event Hubs wants it
 /// longer there, where an answer may be held back to slow a client down.
@@ -58,7 +58,7 @@ pub(crate) struct KafkaSink {
 
 impl KafkaSink {
     pub(crate) fn new(peer: Peer, topic: &str, headers: &[HeaderAction]) -> Self {
-        let bytes = peer.kafka.batching.map_or(1, |b| b.bytes_max.clamp(1, BATCH_BYTES_MAX));
+        let bytes = peer.kafka.batching.map_or(1, |b| b.bytes_max.clamp(1, record_bytes_max(&peer)));
         Self {
             rules: RecordRules::new(&peer.endpoint, &peer.kafka, topic, headers),
             batch_bytes: AtomicU64::new(bytes),
@@ -80,33 +80,51 @@ impl KafkaSink {
                 Some(_) => *slot = None,
             }
         }
-        let batch_bytes = self.batch_bytes.load(Ordering::Relaxed);
+        let batch = self.batch();
         // a request and its repetition
-        let limits = Limits { batch_bytes, patience: 2 * self.request_max() };
-        let config = self.config(batch_bytes)?;
-        let producer = Producer::open(&self.peer, config, self.rules.topic().to_owned(), limits).await?;
+        let limits = Limits { batch, patience: 2 * self.request_max() };
+        let topic = self.rules.topic().to_owned();
+        let producer =
+            Producer::open(&self.peer, self.config(batch)?, topic, self.partitions(batch), limits).await?;
         Ok(slot.insert(Arc::new(producer)).clone())
     }
 
-    fn config(&self, batch_bytes: u64) -> Result<ClientConfig, Failure> {
+    /// When a batch is sent; `mode: Disabled` sends each record by itself.
+    fn batch(&self) -> Batch {
+        let bytes_max = self.batch_bytes.load(Ordering::Relaxed);
+        match self.peer.kafka.batching {
+            Some(b) => Batch {
+                latency: b.latency,
+                records_max: b.messages_max.clamp(1, BATCH_RECORDS_MAX),
+                bytes_max,
+            },
+            None => Batch { latency: Duration::ZERO, records_max: 1, bytes_max },
+        }
+    }
+
+    fn partitions(&self, batch: Batch) -> Partitions {
+        match self.peer.kafka.partition_strategy {
+            PartitionStrategy::Static => Partitions::Static(self.peer.context.flow.instance_index),
+            // not all flows begin with the same partition
+            _ => Partitions::ByKey(Runs::new(batch, murmur2(self.peer.client_id().as_bytes()))),
+        }
+    }
+
+    fn config(&self, batch: Batch) -> Result<ClientConfig, Failure> {
         let mut config = self.peer.config()?;
-        let Kafka { compression, batching, acks, .. } = &self.peer.kafka;
-        let (linger, records_max) = match batching {
-            Some(b) => (b.latency.as_millis(), b.messages_max.clamp(1, BATCH_RECORDS_MAX)),
-            None => (0, 1),
-        };
+        let Kafka { compression, acks, .. } = &self.peer.kafka;
         config
-            .set("linger.ms", linger.to_string())
-            .set("batch.num.messages", records_max.to_string())
-            .set("batch.size", batch_bytes.to_string())
-            .set("message.max.bytes", self.record_bytes_max().to_string())
+            .set("linger.ms", batch.latency.as_millis().to_string())
+            .set("batch.num.messages", batch.records_max.to_string())
+            .set("batch.size", batch.bytes_max.to_string())
+            .set("message.max.bytes", record_bytes_max(&self.peer).to_string())
             .set("queue.buffering.max.kbytes", QUEUE_KILOBYTES.to_string())
-            .set("queue.buffering.max.messages", QUEUE_RECORDS.max(records_max).to_string())
+            .set("queue.buffering.max.messages", QUEUE_RECORDS.max(batch.records_max).to_string())
             // when to give up is for `Producer` to say
             .set("message.timeout.ms", "0")
             .set("request.timeout.ms", self.request_max().as_millis().to_string())
-            // what Kafka's own producer does, so that equal keys meet in one partition
-            .set("partitioner", "murmur2_random")
+            // or `Partitions` would not be asked about records without a key
+            .set("sticky.partitioning.linger.ms", "0")
             .set(
                 "compression.type",
                 match compression {
@@ -125,27 +143,19 @@ impl KafkaSink {
         Ok(config)
     }
 
-    fn record_bytes_max(&self) -> u64 {
-        if self.peer.is_event_hubs() { EVENT_HUBS_RECORD_BYTES_MAX } else { RECORD_BYTES_MAX }
-    }
-
     fn request_max(&self) -> Duration {
         if self.peer.is_event_hubs() { EVENT_HUBS_REQUEST_MAX } else { REQUEST_MAX }
     }
 
     /// Hands the records over, in order.
-    async fn send(&self, producer: &Producer, chunk: &Arc<Chunk>, records: &[Record]) -> Result<(), Failure> {
-        let instance = self.peer.context.flow.instance_index;
-        let partition =
-            self.rules.is_static().then(|| i32::try_from(instance).unwrap_or_default() % producer.partitions);
+    async fn send(&self, producer: &Producer, chunk: &Chunk, records: &[Record]) -> Result<(), Failure> {
         let now = tokio::time::Instant::now().into_std();
         for (index, record) in records.iter().enumerate() {
             match self.outgoing(record, now) {
                 Ok(outgoing) => {
-                    let topic = self.rules.topic();
-                    producer.send(chunk, index, topic, partition, &record.payload, &outgoing).await?;
+                    producer.send(chunk, index, self.rules.topic(), &record.payload, &outgoing).await?;
                 }
-                Err(rejected) => chunk.settle(index, rejected),
+                Err(rejected) => producer.settle(chunk, index, rejected),
             }
         }
         Ok(())
@@ -164,28 +174,32 @@ impl KafkaSink {
         &self,
         producer: &Producer,
         records: &[Record],
-        outcomes: Vec<Outcome>,
+        outcomes: &[Outcome],
         failure: Option<Failure>,
     ) -> Result<(), WriteError> {
         let written = outcomes.iter().take_while(|o| **o == Outcome::Delivered).count();
         let mut rejected = Vec::new();
         let mut failure = failure;
-        for (index, outcome) in outcomes.into_iter().enumerate() {
-            match outcome {
+        for (index, outcome) in outcomes.iter().enumerate().skip(written) {
+            match *outcome {
                 Outcome::Delivered => {}
-                Outcome::Rejected { reason, expired } => rejected.push(Rejected { index, reason, expired }),
-                Outcome::Failed(code) if is_size(code) && !self.went_alone(producer, &records[index]) => {
+                Outcome::Rejected { ref reason, expired } => {
+                    rejected.push(Rejected { index, reason: reason.clone(), expired });
+                }
+                Outcome::Failed { code, sent: true }
+                    if is_size(code) && !self.went_alone(producer, &records[index]) =>
+                {
                     let smaller = || producer.ended().unwrap_or_else(|| self.shrink_batches());
                     failure.get_or_insert_with(smaller);
                 }
-                Outcome::Failed(code) if is_record_at_fault(code) => {
+                Outcome::Failed { code, .. } if is_record_at_fault(code) => {
                     rejected.push(Rejected {
                         index,
                         reason: self.refusal(code, &records[index]),
                         expired: false,
                     });
                 }
-                Outcome::Failed(code) => {
+                Outcome::Failed { code, .. } => {
                     // what was purged was not refused: the producer was given up for another reason
                     let why =
                         || producer.ended().unwrap_or_else(|| Failure::of(self.peer.host(), code, None));
@@ -209,9 +223,9 @@ impl KafkaSink {
 
     /// Whether a record shared its batch with no other for sure. A broker refuses batches, not records, for their size.
     fn went_alone(&self, producer: &Producer, record: &Record) -> bool {
-        self.peer.kafka.batching.is_none_or(|b| b.messages_max <= 1)
-            || producer.limits.batch_bytes == 1
-            || record.payload.len() as u64 >= producer.limits.batch_bytes
+        producer.limits.batch.records_max == 1
+            || producer.limits.batch.bytes_max == 1
+            || record.payload.len() as u64 >= producer.limits.batch.bytes_max
     }
 
     /// Makes the next producer's batches smaller, until the record that is too large is alone in its own.
@@ -232,11 +246,16 @@ impl KafkaSink {
     fn refusal(&self, code: Code, record: &Record) -> String {
         let (to, bytes) = (self.peer.host(), record.payload.len());
         if is_size(code) {
-            format!("the message of {bytes} bytes is too large for {to} ({code})")
+            format!("the message of {bytes} bytes is too large for {to} ({})", in_words(code))
         } else {
-            format!("{to} does not accept the record ({code})")
+            format!("{to} does not accept the record ({})", in_words(code))
         }
     }
+}
+
+/// The largest record, and the largest batch, that goes there.
+fn record_bytes_max(peer: &Peer) -> u64 {
+    if peer.is_event_hubs() { EVENT_HUBS_RECORD_BYTES_MAX } else { RECORD_BYTES_MAX }
 }
 
 #[async_trait]
@@ -247,18 +266,18 @@ impl Sink for KafkaSink {
     }
 
     async fn write(&self, records: &[Record]) -> Result<(), WriteError> {
-        let chunk = Chunk::new(records.len());
         // The first poll takes a place in the queue for the turn, and so fixes the order.
         let mut slot = self.turn.lock().await;
         let producer =
             self.producer(&mut slot).await.map_err(|failure| failure.of_sink(&self.peer.endpoint, 0))?;
+        let chunk = producer.begin(records.len());
         let sent = self.send(&producer, &chunk, records).await;
         drop(slot);
         let settled = match sent {
             Ok(()) => producer.settled(&chunk).await,
             Err(failure) => Err(failure),
         };
-        self.verdict(&producer, records, chunk.outcomes(), settled.err())
+        self.verdict(&producer, records, &chunk.outcomes(), settled.err())
     }
 
     fn in_flight_max(&self) -> usize {

@@ -140,6 +140,7 @@ impl Source for KafkaSource {
                 // taken away just now: its new owner delivers the records again
                 tracing::debug!(%error, "an acknowledgement came too late");
             }
+            assignment.closed();
         }
         Ok(())
     }
@@ -150,7 +151,9 @@ impl Source for KafkaSource {
 
     async fn close(&mut self) {
         // the thread is to have the last reference
-        self.consumer = None;
+        if let Some(consumer) = self.consumer.take() {
+            consumer.context().role.leave();
+        }
         self.batches.close();
         self.reader.stop();
         if let Some(ended) = self.reader.ended.take()

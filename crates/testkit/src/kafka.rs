@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::cache::newest;
-use crate::free_port;
+use crate::{EntraId, free_port};
 
 /// How many free ports are tried, as another process may take one between the asking and the listening.
 const PORTS_TRIED_MAX: usize = 3;
@@ -43,6 +43,26 @@ impl Default for KafkaOptions {
             scram: vec![],
             java: vec![],
             files: vec![],
+        }
+    }
+}
+
+impl KafkaOptions {
+    /// One that takes the tokens of `entra`.
+    pub fn oauthbearer(entra: &EntraId) -> Self {
+        let module = "org.apache.kafka.common.security.oauthbearer";
+        let listener = "listener.name.clients.oauthbearer";
+        let keys = entra.keys_url();
+        Self {
+            protocol: "SASL_PLAINTEXT",
+            more: format!(
+                "sasl.enabled.mechanisms=OAUTHBEARER\nsasl.mechanism.inter.broker.protocol=OAUTHBEARER\n\
+                 {listener}.sasl.jaas.config={module}.OAuthBearerLoginModule required;\n\
+                 {listener}.sasl.server.callback.handler.class={module}.OAuthBearerValidatorCallbackHandler\n\
+                 sasl.oauthbearer.jwks.endpoint.url={keys}"
+            ),
+            java: vec![format!("-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={keys}")],
+            ..Self::default()
         }
     }
 }

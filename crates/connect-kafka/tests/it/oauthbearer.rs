@@ -8,30 +8,11 @@ use tidegate_testkit::{EntraId, Fault, Kafka, KafkaOptions};
 
 use crate::support::{context, kafka, records, sink, soon};
 
-/// A Kafka that takes the tokens of `entra`.
-async fn peer(entra: &EntraId) -> Kafka {
-    let handler = "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler";
-    let login = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;";
-    let listener = "listener.name.clients.oauthbearer";
-    Kafka::start(KafkaOptions {
-        protocol: "SASL_PLAINTEXT",
-        more: format!(
-            "sasl.enabled.mechanisms=OAUTHBEARER\nsasl.mechanism.inter.broker.protocol=OAUTHBEARER\n\
-             {listener}.sasl.jaas.config={login}\n{listener}.sasl.server.callback.handler.class={handler}\n\
-             sasl.oauthbearer.jwks.endpoint.url={}",
-            entra.keys_url()
-        ),
-        java: vec![format!("-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={}", entra.keys_url())],
-        ..KafkaOptions::default()
-    })
-    .await
-}
-
 #[tokio::test]
 async fn a_managed_identity_is_sasl_oauthbearer_and_its_token_is_renewed() {
     let entra = EntraId::start().await;
     entra.set_lifetime(Duration::from_secs(4));
-    let peer = peer(&entra).await;
+    let peer = Kafka::start(KafkaOptions::oauthbearer(&entra)).await;
     let environment = entra.imds();
     let find = |name: &str| environment.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
     let mut context = context();

@@ -72,7 +72,7 @@ async fn an_answer_of_the_cluster_decides_what_becomes_of_the_records() {
         panic!("only a change helps")
     };
     assert_eq!(trouble.reason, "DataflowKafkaTargetSendFailed");
-    assert!(trouble.message.contains("give this client the right"), "{trouble}");
+    assert!(trouble.message.contains("does not let this client use the topic"), "{trouble}");
 
     // and it goes on where it was
     soon(sink.write(&records(1..3))).await.unwrap();
