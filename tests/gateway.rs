@@ -40,12 +40,21 @@ impl Gateway {
     }
 
     pub(crate) async fn run_with(resources: &str, args: &[&str]) -> Self {
+        Self::run_in(vec![], resources, args).await
+    }
+
+    /// The same, with these environment variables.
+    pub(crate) async fn run_in(
+        environment: Vec<(&'static str, String)>,
+        resources: &str,
+        args: &[&str],
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("resources.yaml"), resources).unwrap();
         let path = dir.path().join("resources.yaml");
         let mut args: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
         args.push(path.display().to_string());
-        Self::start(dir, args).await
+        Self::start_with(dir, args, environment).await
     }
 
     pub(crate) async fn start(dir: TempDir, args: Vec<String>) -> Self {

@@ -27,7 +27,7 @@ pub(crate) fn kafka_endpoint(port: u16, more: &str) -> String {
     named_endpoint("kafka", port, more)
 }
 
-fn named_endpoint(name: &str, port: u16, more: &str) -> String {
+pub(crate) fn named_endpoint(name: &str, port: u16, more: &str) -> String {
     format!(
         r"---
 apiVersion: connectivity.iotoperations.azure.com/v1
@@ -75,7 +75,13 @@ pub(crate) async fn kcat_count(port: u16, topic: &str, partitions: u32) -> u64 {
     offsets.lines().filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
-async fn publish_one(port: u16, topic: &str, payload: Vec<u8>, properties: Properties, expiry: Option<u32>) {
+pub(crate) async fn publish_one(
+    port: u16,
+    topic: &str,
+    payload: Vec<u8>,
+    properties: Properties,
+    expiry: Option<u32>,
+) {
     let (mut wire, _) = Wire::connect(port, Connect::new(Version::V5, "one")).await.unwrap();
     let packet = Packet::Publish(Publish {
         dup: false,
@@ -221,47 +227,6 @@ async fn what_is_too_large_for_the_cluster_becomes_a_dead_letter() {
     assert_eq!(flow["messages"]["delivered"], 200);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn over_tls_with_scram_and_without_the_right_password() {
-    let authority = Authority::new("kafka authority");
-    let server = authority.server(&["localhost"], Validity::Now);
-    let kafka = Kafka::start(KafkaOptions {
-        protocol: "SASL_SSL",
-        more: "ssl.keystore.type=PEM\nssl.keystore.location={dir}/server.pem\nsasl.enabled.mechanisms=SCRAM-SHA-512\n\
-               sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512\n\
-               listener.name.clients.scram-sha-512.sasl.jaas.config=\
-               org.apache.kafka.common.security.scram.ScramLoginModule required username=\"gateway\" password=\"right\";\n\
-               ssl.truststore.type=PEM\nssl.truststore.location={dir}/ca.pem"
-            .into(),
-        scram: vec!["SCRAM-SHA-512=[name=gateway,password=right]".into()],
-        files: vec![
-            ("server.pem".into(), format!("{}\n{}", server.key, server.certificate)),
-            ("ca.pem".into(), authority.certificate().to_owned()),
-        ],
-        ..KafkaOptions::default()
-    })
-    .await;
-    let sasl = "    authentication:\n      method: Sasl\n      saslSettings: { saslType: ScramSha512, secretRef: login }\n    \
-                tls: { trustedCaCertificateConfigMapRef: kafka-ca }\n";
-    let resources = |password: &str| {
-        config_map("kafka-ca", authority.certificate())
-            + &secret("login", &[("username", "gateway"), ("password", password)])
-            + &kafka_endpoint(kafka.port(), sasl)
-            + &up_and_down()
-    };
-    let gateway = Gateway::run(&resources("wrong")).await;
-    let flow = gateway.until("upward", "troubled", |f| f["state"] == "troubled").await;
-    assert_eq!(flow["health"]["reasonCode"], "DataflowKafkaTargetConnectionFailed", "{flow}");
-    assert!(flow["health"]["message"].as_str().unwrap().contains("credentials"), "{flow}");
-    let flow = gateway.until("downward", "troubled", |f| f["state"] == "troubled").await;
-    assert_eq!(flow["health"]["reasonCode"], "DataflowKafkaSourceConnectionFailed", "{flow}");
-    drop(gateway);
-    let gateway = Gateway::run(&resources("right")).await;
-    let (got, _subscriber) = subscribe(gateway.port(), "down").await;
-    publish(gateway.port(), "up", 0..100, 100).await;
-    got.until_complete(0..100).await;
-}
-
 /// A broker's own certificate and its CA, for a Kafka that speaks TLS to clients who trust that CA.
 fn tls_files(authority: &Authority) -> Vec<(String, String)> {
     let server = authority.peer("localhost", Validity::Now);
@@ -275,7 +240,7 @@ const TLS: &str = "ssl.keystore.type=PEM\nssl.keystore.location={dir}/server.pem
                    ssl.truststore.location={dir}/ca.pem\n";
 
 /// Up to a topic of the endpoint's name and down from it.
-fn there_and_back(endpoint: &str) -> String {
+pub(crate) fn there_and_back(endpoint: &str) -> String {
     dataflow(&format!("up-{endpoint}"), ("default", &format!("up/{endpoint}")), (endpoint, endpoint))
         + &dataflow(
             &format!("down-{endpoint}"),
@@ -353,6 +318,21 @@ async fn a_client_certificate_lets_in_and_none_does_not() {
     gateway.until("down-without", "troubled", |f| f["state"] == "troubled").await;
 }
 
+/// Runs a flow `to-<name>` from `up/<name>` to the topic `<name>` for each of these settings, by an endpoint that has them.
+async fn one_flow_for_each(settings: &[(&str, &str)], port: u16) -> Gateway {
+    let mut resources = String::new();
+    for (name, more) in settings {
+        let endpoint = format!("kafka-{name}");
+        resources += &named_endpoint(&endpoint, port, &format!("{PLAIN}{more}"));
+        resources += &dataflow(&format!("to-{name}"), ("default", &format!("up/{name}")), (&endpoint, name));
+    }
+    let gateway = Gateway::run(&resources).await;
+    for (name, _) in settings {
+        gateway.until(&format!("to-{name}"), "running", |f| f["state"] == "running").await;
+    }
+    gateway
+}
+
 /// One endpoint for each setting, and what Kafka's own tools and kcat find in their topics.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_setting_of_a_destination_shows_in_kafka() {
@@ -368,16 +348,8 @@ async fn each_setting_of_a_destination_shows_in_kafka() {
         ("acks-one", "    kafkaAcks: One\n"),
         ("acks-zero", "    kafkaAcks: Zero\n"),
     ];
-    let mut resources = String::new();
-    for (name, more) in settings {
-        let endpoint = format!("kafka-{name}");
-        resources += &named_endpoint(&endpoint, kafka.port(), &format!("{PLAIN}{more}"));
-        resources += &dataflow(&format!("to-{name}"), ("default", &format!("up/{name}")), (&endpoint, name));
-    }
-    let gateway = Gateway::run(&resources).await;
+    let gateway = one_flow_for_each(&settings, kafka.port()).await;
     for (name, _) in settings {
-        let flow = format!("to-{name}");
-        gateway.until(&flow, "running", |f| f["state"] == "running").await;
         publish(gateway.port(), &format!("up/{name}"), 0..1000, 1000).await;
     }
     for (name, _) in settings {
@@ -414,16 +386,7 @@ async fn keys_partitions_and_headers_are_as_the_endpoint_says() {
         ("bare", "    copyMqttProperties: Disabled\n"),
         ("event", "    cloudEventAttributes: CreateOrRemap\n"),
     ];
-    let mut resources = String::new();
-    for (name, more) in settings {
-        let endpoint = format!("kafka-{name}");
-        resources += &named_endpoint(&endpoint, kafka.port(), &format!("{PLAIN}{more}"));
-        resources += &dataflow(&format!("to-{name}"), ("default", &format!("up/{name}")), (&endpoint, name));
-    }
-    let gateway = Gateway::run(&resources).await;
-    for (name, _) in settings {
-        gateway.until(&format!("to-{name}"), "running", |f| f["state"] == "running").await;
-    }
+    let gateway = one_flow_for_each(&settings, kafka.port()).await;
     let properties = |machine: &str| {
         let mut builder = PropertiesBuilder::default();
         for property in [

@@ -11,6 +11,7 @@ mod article;
 mod bridge;
 mod client;
 mod durability;
+mod event_hubs;
 mod gateway;
 mod haul;
 mod instances;

@@ -1,12 +1,14 @@
 //! A TCP proxy that cuts or stalls the connections through it when it is told to.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 /// What becomes of connections.
@@ -20,9 +22,16 @@ enum Mode {
 /// Listens on a free port of 127.0.0.1 and passes bytes on to another one.
 pub struct FaultProxy {
     port: u16,
-    target: Arc<AtomicU16>,
+    shared: Arc<Shared>,
     mode: watch::Sender<Mode>,
     task: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Shared {
+    target: AtomicU16,
+    idle_max: Mutex<Option<Duration>>,
+    connections: AtomicUsize,
 }
 
 impl FaultProxy {
@@ -30,10 +39,10 @@ impl FaultProxy {
     pub async fn listen() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a loopback port is free");
         let port = listener.local_addr().expect("a bound socket has an address").port();
-        let target = Arc::new(AtomicU16::new(0));
+        let shared = Arc::new(Shared::default());
         let (mode, watched) = watch::channel(Mode::Cut);
-        let task = tokio::spawn(accept(listener, target.clone(), watched));
-        Self { port, target, mode, task }
+        let task = tokio::spawn(accept(listener, shared.clone(), watched));
+        Self { port, shared, mode, task }
     }
 
     /// The port it listens on.
@@ -43,8 +52,18 @@ impl FaultProxy {
 
     /// Where connections go; it passes them from now on.
     pub fn forward_to(&self, port: u16) {
-        self.target.store(port, Ordering::Relaxed);
+        self.shared.target.store(port, Ordering::Relaxed);
         self.pass();
+    }
+
+    /// From now on, cuts a new connection once no byte has passed for that long, as cloud services do.
+    pub fn cut_idle_after(&self, idle_max: Duration) {
+        *self.shared.idle_max.lock() = Some(idle_max);
+    }
+
+    /// How many connections go through it.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
     }
 
     /// Passes bytes on, what was held back as well.
@@ -69,27 +88,39 @@ impl Drop for FaultProxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: Arc<AtomicU16>, mode: watch::Receiver<Mode>) {
+async fn accept(listener: TcpListener, shared: Arc<Shared>, mode: watch::Receiver<Mode>) {
     while let Ok((client, _)) = listener.accept().await {
         if *mode.borrow() == Mode::Cut {
             continue;
         }
-        let (target, mode) = (target.load(Ordering::Relaxed), mode.clone());
+        let (shared, mode) = (shared.clone(), mode.clone());
         tokio::spawn(async move {
+            let target = shared.target.load(Ordering::Relaxed);
             let Ok(server) = TcpStream::connect(("127.0.0.1", target)).await else { return };
             let (client_in, client_out) = client.into_split();
             let (server_in, server_out) = server.into_split();
+            let passed = Notify::new();
+            let idle_max = *shared.idle_max.lock();
+            shared.connections.fetch_add(1, Ordering::Relaxed);
             // whichever way ends first ends the connection
             tokio::select! {
-                () = pump(client_in, server_out, mode.clone()) => {}
-                () = pump(server_in, client_out, mode) => {}
+                () = pump(client_in, server_out, &passed, mode.clone()) => {}
+                () = pump(server_in, client_out, &passed, mode) => {}
+                () = idle(&passed, idle_max) => {}
             }
+            shared.connections.fetch_sub(1, Ordering::Relaxed);
         });
     }
 }
 
+/// Returns once nothing has passed for that long.
+async fn idle(passed: &Notify, idle_max: Option<Duration>) {
+    let Some(idle_max) = idle_max else { return std::future::pending().await };
+    while tokio::time::timeout(idle_max, passed.notified()).await.is_ok() {}
+}
+
 /// Passes bytes one way until the connection ends or is cut.
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mode: watch::Receiver<Mode>) {
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, passed: &Notify, mode: watch::Receiver<Mode>) {
     let mut buffer = vec![0; 64 << 10];
     let mut cut = mode.clone();
     let mut stalled = mode;
@@ -101,6 +132,7 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mode: watch::Rece
             if to.write_all(&buffer[..count]).await.is_err() {
                 return;
             }
+            passed.notify_one();
         }
     };
     tokio::select! {
