@@ -103,9 +103,9 @@ fn of_json(text: &str) -> Vec<Range<usize>> {
     let mut at = 0;
     while let Some(next) = text[at..].find(['"', '/']).map(|next| at + next) {
         let rest = &text[next..];
-        let length = if rest.starts_with('"') {
+        let length = if let Some(inner) = rest.strip_prefix('"') {
             let mut escaped = false;
-            let end = rest[1..].find(|c| {
+            let end = inner.find(|c| {
                 let ends = c == '"' && !escaped;
                 escaped = c == '\\' && !escaped;
                 ends
