@@ -28,12 +28,22 @@ async function offers() {
 
 export function FlowPage({ path, isNew }) {
   const [namespace, name] = isNew ? [null, null] : path;
-  const resource = useAsked(() => isNew ? newFlow() : api(`/resources/Dataflow/${enc(namespace)}/${enc(name)}`), [namespace, name]);
+  const resource = useAsked(() => isNew ? newFlow() : loadFlow(namespace, name), [namespace, name]);
   const offered = useAsked(offers, []);
   const { byKey, flows } = useLive();
   if (resource.error && !resource.value) return html`<div class="stack"><h1>${name ?? "New data flow"}</h1><${Trouble} error=${resource.error} /><p><a href="#/">Back to the overview</a></p></div>`;
   if (!resource.value || !offered.value) return html`<h1>${name ?? "New data flow"}</h1>`;
   return html`<${Flow} key=${isNew ? "new" : `${namespace}/${name}`} resource=${resource.value} again=${resource.again} isNew=${isNew} offered=${offered.value} flow=${byKey.get(`${namespace}/${name}`)} known=${flows} />`;
+}
+
+// A flow that stands in Bicep, or in a template with others, is shown as YAML.
+async function loadFlow(namespace, name) {
+  const resource = await api(`/resources/Dataflow/${enc(namespace)}/${enc(name)}`);
+  if (readFlow(resource.text)?.at.source) return resource;
+  const documents = { files: [{ name: resource.file, text: resource.text }], namespace };
+  const { files } = await api("/convert", { method: "POST", json: { documents, to: "yaml" } }).catch(() => ({ files: [] }));
+  const text = files[0]?.text.split(/^---\n/m).find(document => { const flow = readFlow(document); return flow?.at.source && flow.name === name; });
+  return text ? { ...resource, text } : resource;
 }
 
 async function newFlow() {

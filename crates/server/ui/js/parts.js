@@ -121,14 +121,16 @@ let toastId = 0;
 export function toast(text, { bad = false, action } = {}) {
   const one = { id: ++toastId, text, bad, action };
   setToasts(all => [...all.slice(-3), one]);
-  setTimeout(() => setToasts(all => all.filter(t => t.id !== one.id)), action ? 12_000 : 6_000);
+  // what can still be undone stays until it is dismissed or forgotten
+  setTimeout(() => setToasts(all => all.filter(t => t.id !== one.id)), action ? 300_000 : 6_000);
 }
 export function Toasts() {
   const [all, set] = useState([]);
   setToasts = set;
   return html`<div class="toasts" role="status" aria-live="polite">${all.map(t => html`<div key=${t.id} class=${`toast ${t.bad ? "bad" : ""}`}>
     <span class="grow">${t.text}</span>
-    ${t.action && html`<button onClick=${() => { set(all => all.filter(o => o.id !== t.id)); t.action.run(); }}>${t.action.name}</button>`}
+    ${t.action && html`<button onClick=${() => { set(all => all.filter(o => o.id !== t.id)); t.action.run(); }}>${t.action.name}</button>
+      <button class="bare" aria-label="Dismiss" onClick=${() => set(all => all.filter(o => o.id !== t.id))}><${Icon} name="x" size=${16} /></button>`}
   </div>`)}</div>`;
 }
 
