@@ -160,6 +160,7 @@ impl AdxSink {
         let gzip = gzip(lines).await?;
         let id = Uuid::new_v4().to_string();
         if self.ingestion.streaming && raw_size <= STREAM_BYTES_MAX && self.stream(state, &id, &gzip).await? {
+            self.watch.streamed(content);
             return Ok(());
         }
         let blob = self.cluster.upload(&self.target, &id, gzip).await?;

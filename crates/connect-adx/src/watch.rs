@@ -153,6 +153,17 @@ impl Watch {
         Ok(())
     }
 
+    /// Notes that records are in the table.
+    pub(crate) fn streamed(&self, content: Content) {
+        let Content::UpTo { .. } = content else { return };
+        let mut state = self.state();
+        state.books.delivered = Some(content);
+        // should this not get onto the disk, they are streamed once more after a crash
+        if let Err(failure) = self.save(&state) {
+            tracing::warn!(endpoint = self.endpoint, why = failure.message, "the journal is behind");
+        }
+    }
+
     /// Writes nothing down any more.
     pub(crate) fn close(&self) {
         self.state().closed = true;
