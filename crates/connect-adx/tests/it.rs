@@ -323,6 +323,13 @@ async fn small_batches_are_streamed_and_go_by_the_queue_where_that_is_not_possib
     all[4] = record(json!({ "n": 124, "b": { "c": "x".repeat(2 << 20) } }).to_string(), 124);
     sink.write(&all).await.unwrap();
     world.until_numbers((0..130).filter(|n| *n != 124)).await;
+    // what comes again after a crash is not streamed again
+    drop(sink);
+    for _ in 0..2 {
+        let sink = world.sink();
+        sink.write(&records(130..140)).await.unwrap();
+        assert_eq!(world.kusto.streamed(), 2);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
