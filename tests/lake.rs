@@ -21,7 +21,7 @@ spec:
   localStorageSettings: { persistentVolumeClaimRef: archive }
 ";
 
-fn schema(version: u32, fields: &Value) -> String {
+pub(crate) fn schema(version: u32, fields: &Value) -> String {
     let content = json!({
         "$schema": "Delta/1.0", "type": "object", "properties": { "type": "struct", "fields": fields },
     });
@@ -32,7 +32,7 @@ fn schema(version: u32, fields: &Value) -> String {
 }
 
 /// A flow from topic `in` of the local broker into a folder of its own name.
-fn flow(name: &str, format: &str, version: u32) -> String {
+pub(crate) fn flow(name: &str, format: &str, version: u32) -> String {
     format!(
         "---\napiVersion: connectivity.iotoperations.azure.com/v1\nkind: Dataflow\n\
          metadata: {{ name: {name}, namespace: azure-iot-operations }}\nspec:\n  profileRef: default\n  operations:\n    \
@@ -68,7 +68,7 @@ async fn run_on(resources: &str, args: &[&str], prepare: impl FnOnce(&Path)) -> 
 }
 
 /// What `rows.py` says; where it is, `tests/peers/lake.sh` puts its libraries.
-async fn rows_py(args: &[&str]) -> Result<String, String> {
+pub(crate) async fn rows_py(args: &[&str]) -> Result<String, String> {
     let cache = std::env::var_os("XDG_CACHE_HOME")
         .map_or_else(|| Path::new(&std::env::var_os("HOME").unwrap()).join(".cache"), PathBuf::from);
     let python = cache.join("tidegate-test/lake-1/bin/python");
@@ -92,7 +92,7 @@ async fn rows(kind: &str, folder: &Path, order: &str) -> Vec<Value> {
 }
 
 /// How many rows, how many different ones, the smallest and the largest.
-async fn count(kind: &str, folder: &Path) -> Value {
+pub(crate) async fn count(kind: &str, folder: &Path) -> Value {
     let line = rows_py(&["count", kind, folder.to_str().unwrap(), "n"]).await.unwrap();
     serde_json::from_str(&line).unwrap()
 }
@@ -101,7 +101,7 @@ async fn send(gateway: &Gateway, messages: &[String]) {
     publish_as(gateway.port(), "in", 0..messages.len() as u64, 1, |n| messages[n as usize].clone()).await;
 }
 
-fn settled(n: u64) -> impl Fn(&Value) -> bool {
+pub(crate) fn settled(n: u64) -> impl Fn(&Value) -> bool {
     move |flow| flow["messages"]["inFlight"] == 0 && flow["messages"]["accepted"].as_u64() >= Some(n)
 }
 
@@ -249,7 +249,7 @@ async fn every_type_arrives_in_delta_tables_and_parquet_files_and_what_does_not_
     }
 }
 
-fn numbered() -> Value {
+pub(crate) fn numbered() -> Value {
     json!([
         { "name": "n", "type": "long", "nullable": true, "metadata": {} },
         { "name": "text", "type": "string", "nullable": true, "metadata": {} },

@@ -17,6 +17,7 @@ mod haul;
 mod instances;
 mod kafka;
 mod lake;
+mod lake_one_lake;
 mod operation;
 mod outages;
 mod quickstart;

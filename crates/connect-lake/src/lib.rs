@@ -25,7 +25,7 @@ use std::time::Duration;
 use tidegate_connect::Context;
 use tidegate_core::{Secret, Sink, Trouble};
 use tidegate_identity::Identity;
-use tidegate_model::endpoint::{Authentication, Batching, Endpoint, Settings};
+use tidegate_model::endpoint::{Authentication, Batching, Endpoint, OneLakePathType, Settings};
 use tidegate_model::plan::{SerializationFormat, Transform};
 
 use crate::azure::{BlobContainer, Login};
@@ -91,6 +91,20 @@ pub fn open_sink(
             let audience = format!("https://{}", lake.host);
             let login = login(&lake.authentication, audience)?;
             (Arc::new(BlobContainer::new(&lake.host, &folder, login)), folder, lake.batching)
+        }
+        Settings::FabricOneLake(lake) => {
+            // files are made by the Blob service, whose host has another name
+            let host = lake.host.replacen(".dfs.", ".blob.", 1).replacen("-dfs.", "-blob.", 1);
+            let top = match lake.path_type {
+                OneLakePathType::Files => "Files",
+                OneLakePathType::Tables => "Tables",
+            };
+            // an item that is named by its id goes without its type
+            let is_id = uuid::Uuid::parse_str(&lake.lakehouse_name).is_ok();
+            let kind = if is_id { "" } else { ".Lakehouse" };
+            let folder = format!("{}{kind}/{top}/{folder}", lake.lakehouse_name);
+            let login = login(&lake.authentication, STORAGE.into())?;
+            (Arc::new(BlobContainer::new(&host, &lake.workspace_name, login)), folder, lake.batching)
         }
         other => {
             let r#type = other.endpoint_type().as_str();

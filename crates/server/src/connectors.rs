@@ -117,8 +117,8 @@ impl Connections {
             return Ok(tidegate_connect_kafka::open_sink(endpoint, kafka, topic, headers, context).into());
         }
         #[cfg(feature = "lake")]
-        if let (Settings::LocalStorage(_) | Settings::DataLakeStorage(_), DataDestination::Name(name)) =
-            (&destination.endpoint.settings, &destination.data_destination)
+        if let DataDestination::Name(name) = &destination.data_destination
+            && destination.endpoint.settings.endpoint_type().stores_files()
         {
             let StorageOptions { volumes, local_latency, compression } = &self.storage;
             let options = tidegate_connect_lake::Options {
@@ -194,11 +194,8 @@ fn wants_spool(plan: &Plan, local_broker: &LocalBroker, local_broker_is_durable:
         Settings::Mqtt(mqtt) if mqtt.host == MqttHost::LocalBroker && embedded => {
             return local_broker_is_durable
                 && match to {
-                    Settings::LocalStorage(_) | Settings::DataLakeStorage(_) | Settings::FabricOneLake(_) => {
-                        true
-                    }
                     Settings::DataExplorer(s) => s.ingestion.deduplicate,
-                    _ => false,
+                    _ => to.endpoint_type().stores_files(),
                 };
         }
         Settings::Mqtt(mqtt) => u64::from(mqtt.inflight_max),

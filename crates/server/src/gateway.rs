@@ -166,8 +166,7 @@ fn cannot_run(plan: &Plan) -> Option<String> {
     };
     let stores = |settings: &Settings| {
         cfg!(feature = "adx") && matches!(settings, Settings::DataExplorer(_))
-            || cfg!(feature = "lake")
-                && matches!(settings, Settings::LocalStorage(_) | Settings::DataLakeStorage(_))
+            || cfg!(feature = "lake") && settings.endpoint_type().stores_files()
     };
     if !runs(&plan.source.endpoint.settings) {
         Some(format!(

@@ -1,5 +1,6 @@
 //! Helpers for tests that need real peers: a mosquitto broker, an Apache Kafka, Azurite, certificates, free
-//! ports, a scripted MQTT server, doubles of the token services of Entra ID and of Azure Data Explorer.
+//! ports, a scripted MQTT server, doubles of the token services of Entra ID, of Azure Data Explorer
+//! and of Fabric OneLake.
 //!
 //! Everything panics with a sentence when it can't do its work: a test can't go on then. Never linked into the product.
 
@@ -13,6 +14,7 @@ mod mosquitto;
 mod peer;
 mod proxy;
 mod small_disk;
+mod storage_front;
 
 pub use azurite::{Azurite, StorageAccount};
 pub use cache::azure_kusto_python;
@@ -24,6 +26,7 @@ pub use mosquitto::{Mosquitto, MosquittoOptions};
 pub use peer::{PeerConnection, ScriptedPeer};
 pub use proxy::FaultProxy;
 pub use small_disk::SmallDisk;
+pub use storage_front::{StorageFault, StorageFront};
 
 /// A TCP port of 127.0.0.1 that was free a moment ago, for programs that can't choose one themselves.
 pub fn free_port() -> u16 {

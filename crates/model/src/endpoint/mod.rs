@@ -153,6 +153,14 @@ impl EndpointType {
         }
     }
 
+    /// Whether it stores files, and tables made of them: Data Lake, OneLake, local storage.
+    pub fn stores_files(self) -> bool {
+        matches!(
+            self,
+            EndpointType::DataLakeStorage | EndpointType::FabricOneLake | EndpointType::LocalStorage
+        )
+    }
+
     /// Whether it stores rows or files, and so needs a schema: Data Lake, OneLake, Data Explorer, local storage.
     pub fn is_storage(self) -> bool {
         matches!(
