@@ -1,4 +1,4 @@
-// Text and picture follow each other; what is applied can be undone.
+// Text, picture and Bicep follow each other; what is applied can be undone.
 
 import { apply, assert, flowManifest, go, run, stageSays } from "./harness.mjs";
 
@@ -42,4 +42,12 @@ await run(async page => {
   await page.getByText("It is as it was").waitFor();
   await stageSays(page, "destination", "mes/press");
   assert.equal(await text.inputValue(), before);
+
+  // the same in Bicep, changed there
+  await page.getByRole("button", { name: "Bicep, ARM" }).click();
+  const bicep = page.getByRole("dialog").getByLabel("main.bicep");
+  await bicep.fill((await bicep.inputValue()).replace("factory/+/press", "factory/+/mill"));
+  await page.getByRole("button", { name: "Use this text" }).click();
+  await stageSays(page, "source", "factory/+/mill");
+  assert.match(await text.inputValue(), /^apiVersion: /m);
 });
