@@ -429,7 +429,7 @@ mod tests {
             "press      troubled      0      0          3    12.3k         0     1  Unavailable: endpoint "lake":"
             "robot      running       -      -          3    12.3k         0     1  Degraded: retrying           "
             "oven       starting      -      -          3    12.3k         0     1  Unknown                      "
-            "mill       running   12.5k   6250          3    12.3k         0     1  ok: the spool holds 9 messages"
+            "mill       running   12.5k   6250          3    12.3k         0     1  ok: the spool holds 9 message"
             "archive    disabled      -      -          3    12.3k         0     1  Unknown: mode is Disabled    "
             "press: Unavailable: endpoint "lake": connection refused\u{1b}[2J                                    "
             "                                                                                                    "
