@@ -72,7 +72,7 @@ export function SourceForm({ flow, text, write, endpoints, topics, diagnostics, 
       <${Field} id=${profile} label="Profile" hint="Whose instances run the flow."><select id=${profile} value=${str(flow.root.profileRef ?? "default")} onChange=${e => write(set(text, ["profileRef"], e.target.value))}>
         ${[...new Set(["default", ...profiles, str(flow.root.profileRef ?? "default")])].map(p => html`<option value=${p}>${p}</option>`)}</select></${Field}>
       <${Field} id=${persist} label="Keep on disk" hint="What waits is on synced disk, whatever the source does."><select id=${persist} value=${str(flow.root.requestDiskPersistence ?? "Disabled")}
-        onChange=${e => write(set(text, ["requestDiskPersistence"], e.target.value === "Disabled" ? undefined : e.target.value))}><option>Disabled</option><option>Enabled</option></select></${Field}>
+        onChange=${e => write(set(text, ["requestDiskPersistence"], e.target.value === "Disabled" ? undefined : e.target.value))}><option value="Disabled">Disabled</option><option value="Enabled">Enabled</option></select></${Field}>
     </div>
   </div>`;
 }
@@ -222,7 +222,7 @@ export function DestinationForm({ flow, text, write, endpoints, schemas, topics,
     <${Field} id=${where} label=${label} hint=${hint}>
       <${Combo} id=${where} placeholder=${placeholder} value=${str(flow.destination.dataDestination)} options=${type === "Mqtt" ? ["${inputTopic}", ...topics.map(t => Array.isArray(t) ? t[0] : t)] : []} onInput=${v => put("dataDestination", v)} /></${Field}>
     ${storage && html`<div class="cols">
-      <${Field} id=${format} label="Format"><select id=${format} value=${str(flow.transform.serializationFormat ?? "Json")} onChange=${e => transform("serializationFormat", e.target.value)}><option>Delta</option><option>Parquet</option><option>Json</option></select></${Field}>
+      <${Field} id=${format} label="Format"><select id=${format} value=${str(flow.transform.serializationFormat ?? "Json")} onChange=${e => transform("serializationFormat", e.target.value)}><option value="Delta">Delta</option><option value="Parquet">Parquet</option><option value="Json">Json</option></select></${Field}>
       <${Field} id=${schema} label="Schema" hint=${html`What the columns are. <a href="#/schemas/new">Generate one from live messages</a>.`}><${Combo} id=${schema} value=${str(flow.transform.schemaRef)} placeholder="aio-sr://namespace/name:1" options=${schemas} onInput=${v => transform("schemaRef", v || undefined)} /></${Field}></div>`}
     <${Said} problems=${problemsAt(text, at, diagnostics)} />
     ${!storage && html`<div class="field"><span class="label">Headers</span><div class="inputs">${headers.map((header, i) => html`<div class="one" key=${i}>
