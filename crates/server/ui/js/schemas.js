@@ -80,8 +80,10 @@ function Generator({ known, onDone }) {
   };
   const add = async () => {
     try {
-      const added = await api(`/schemas/${enc(name)}/${version}`, { method: "PUT", text });
-      toast(`${added.reference} is added`);
+      // as a resource: what flows refer to must be among those
+      const manifest = { apiVersion: "tidegate.dev/v1", kind: "Schema", metadata: { name }, spec: { version: Number(version), format, content: text } };
+      await api("/apply", { method: "POST", json: { files: [{ name: `Schema/${name}`, text: JSON.stringify(manifest, null, 2) }] } });
+      toast(`aio-sr://${name}:${version} is added`);
       onDone({ name, version });
     } catch (failed) { setError(failed); }
   };
