@@ -154,8 +154,8 @@ impl Columns {
 
     /// Takes the rows out.
     pub(crate) fn take(&mut self) -> RecordBatch {
-        let rows = std::mem::take(&mut self.rows);
-        let arrays = self.group.columns.iter_mut().map(|column| column.take(rows)).collect();
+        self.rows = 0;
+        let arrays = self.group.columns.iter_mut().map(|column| column.take()).collect();
         RecordBatch::try_new(self.schema.clone(), arrays).expect("the columns were made from the same fields")
     }
 }
@@ -518,8 +518,8 @@ impl Column {
         Some(())
     }
 
-    /// Takes the values out: `length` of them.
-    fn take(&mut self, length: usize) -> ArrayRef {
+    /// Takes the values out.
+    fn take(&mut self) -> ArrayRef {
         let nulls = self.valid.take();
         match &mut self.data {
             Data::Byte(v) => primitive::<Int8Type>(v, nulls),
@@ -552,18 +552,17 @@ impl Column {
             }
             Data::Struct(group) => {
                 let fields = group.columns.iter().map(Column::field).collect::<Fields>();
-                let arrays = group.columns.iter_mut().map(|column| column.take(length)).collect();
+                let arrays = group.columns.iter_mut().map(|column| column.take()).collect();
                 Arc::new(StructArray::new(fields, arrays, nulls))
             }
             Data::Array { ends, items } => {
-                let (offsets, count) = (offsets(ends), items.length());
-                Arc::new(ListArray::new(Arc::new(items.field()), offsets, items.take(count), nulls))
+                let offsets = offsets(ends);
+                Arc::new(ListArray::new(Arc::new(items.field()), offsets, items.take(), nulls))
             }
             Data::Map { ends, keys, values } => {
-                let (offsets, count) = (offsets(ends), keys.length());
+                let offsets = offsets(ends);
                 let fields = Fields::from(vec![keys.field(), values.field()]);
-                let entries =
-                    StructArray::new(fields.clone(), vec![keys.take(count), values.take(count)], None);
+                let entries = StructArray::new(fields.clone(), vec![keys.take(), values.take()], None);
                 let entry = Arc::new(Field::new_struct("key_value", fields, false));
                 Arc::new(MapArray::new(entry, offsets, entries, nulls, false))
             }

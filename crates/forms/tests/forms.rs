@@ -1,6 +1,6 @@
 //! Every form of the same resources reads as the same, whichever way they went.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may")]
+#![expect(clippy::unwrap_used, reason = "a test may")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -362,6 +362,7 @@ pub(crate) fn plan(name: &str, topic: &str) -> Arc<Plan> {
 /// The same flow with a transformation in it.
 pub(crate) fn transforming(rules: Rules) -> Arc<Plan> {
     let (rules, _) = tidegate_expr::Transform::compile(rules, Semantics::default()).unwrap();
-    let transform = Transform { rules: Arc::new(rules), format: SerializationFormat::Json, schema: None };
+    let transform =
+        Transform { rules: Arc::new(rules), format: SerializationFormat::Json, schema: None, columns: None };
     Arc::new(Plan { transform: Some(transform), ..(*plan("flow", "out")).clone() })
 }
