@@ -84,7 +84,7 @@ async fn of_kafka() {
         ("address", "refuses the connection"),
         ("password", "did not accept the credentials"),
         ("topic", "has no such topic"),
-        ("rights", "does not allow it"),
+        ("rights", "does not let this client use the topic"),
         ("missing-secret", "Secret `none`"),
     ] {
         let (status, message) = diagnosis(&checks, &format!("endpoint/{name}"));

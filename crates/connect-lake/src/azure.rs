@@ -27,6 +27,9 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// How long a whole request may take, the answer included.
 const REQUEST_MAX: Duration = Duration::from_secs(120);
 
+/// How long to wait before something is read again.
+const READ_PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
+
 /// The largest blob that is read: checkpoints are.
 const BLOB_BYTES_MAX: u64 = 1 << 30;
 
@@ -93,6 +96,23 @@ impl BlobContainer {
             .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls);
         Self { agent: config.build().new_agent(), url, login }
+    }
+
+    /// Reads a path of the container, or the container with a query: more than once, if the service has a bad moment. A
+    /// table is opened by many small reads, which would else begin anew with each of them that fails.
+    async fn read(&self, path: &str, query: &str) -> Result<Answer, Failure> {
+        let mut pauses = READ_PAUSES.iter();
+        loop {
+            let answer = self.send(Method::Get, path, query).await;
+            let passes = match &answer {
+                Ok(answer) => matches!(answer.status, 408 | 429 | 500..=599),
+                Err(failure) => !failure.refused && matches!(failure.kind, Kind::Send | Kind::Timeout),
+            };
+            match pauses.next().filter(|_| passes) {
+                Some(pause) => tokio::time::sleep(*pause).await,
+                None => return answer,
+            }
+        }
     }
 
     /// Sends a request for a path of the container, or for the container with a query.
@@ -251,7 +271,7 @@ impl Store for BlobContainer {
     }
 
     async fn get(&self, path: &str) -> Result<Option<Bytes>, Failure> {
-        let answer = self.send(Method::Get, path, "").await?;
+        let answer = self.read(path, "").await?;
         match (answer.status, answer.code.as_str()) {
             (200, _) => Ok(Some(answer.body.into())),
             (404, "BlobNotFound" | "PathNotFound" | "ResourceNotFound") => Ok(None),
@@ -273,7 +293,7 @@ impl Store for BlobContainer {
                 query.push_str("&marker=");
                 encode(&marker, &mut query);
             }
-            let answer = self.send(Method::Get, "", &query).await?;
+            let answer = self.read("", &query).await?;
             if answer.status != 200 {
                 return Err(self.failure(&answer, folder));
             }

@@ -82,7 +82,9 @@ fn tap_says_when_the_stream_ends() {
 
 #[test]
 fn top_without_a_terminal_prints_one_table_with_problems_first() {
-    let (address, asked) = serve(vec![dataflows(0), dataflows(0)]);
+    // where another process is the local broker, nothing is known of it
+    let nothing = || answer("404 Not Found", "application/json", "{}");
+    let (address, asked) = serve(vec![dataflows(0), nothing(), dataflows(0), nothing()]);
     let said = run(&["top", "--api", &address, "--interval", "1ms"]);
     assert_eq!(
         said.stdout,
@@ -93,7 +95,8 @@ mill       running      0      0          2        0         0     0  ok
 "
     );
     assert_eq!(said.code, Some(0));
-    assert_eq!(asked.join().unwrap(), ["GET /api/v1/dataflows HTTP/1.1"; 2]);
+    let one = ["GET /api/v1/dataflows HTTP/1.1", "GET /api/v1/broker HTTP/1.1"];
+    assert_eq!(asked.join().unwrap(), [one, one].concat());
 }
 
 #[test]
