@@ -433,7 +433,7 @@ fn e8_emulators_are_let_in_by_an_annotation() {
     check(
         &lake.replace("'true'", "yes"),
         expect![[r#"
-        error TG0113 4:67 `yes` is not `true` or `false`
+        error TG0113 4:67 `yes` is not `false` or `true`
         error TG0206 8:11 `http://127.0.0.1:10000` is no host of this service
             help: write `https://<account>.blob.core.windows.net`; for an emulator put the annotation `tidegate.dev/allow-any-host: "true"` on the endpoint
     "#]],
@@ -470,8 +470,8 @@ fn azure_data_explorer_has_options_that_aio_has_no_field_for() {
     check(
         &adx("tidegate.dev/adx-ingestion: fast, tidegate.dev/adx-mappings: m"),
         expect![[r#"
-        error TG0113 4:67 `fast` is not `queued` or `streaming`
-        warning TG0110 4:100 there is no annotation `tidegate.dev/adx-mappings`
+        error TG0113 4:65 `fast` is not `queued` or `streaming`
+        warning TG0110 4:98 there is no annotation `tidegate.dev/adx-mappings`
             help: did you mean `tidegate.dev/adx-mapping`?
     "#]],
     );
