@@ -91,7 +91,7 @@ fn top_without_a_terminal_prints_one_table_with_problems_first() {
         "\
 DATA FLOW  STATE     IN/S  OUT/S  IN FLIGHT  RETRIED  FILTERED  DEAD  HEALTH
 press      troubled     0      0          2        0         0     0  Unavailable: endpoint lake: connection refused
-mill       running      0      0          2        0         0     0  ok
+mill       running      0      0          2        0         0     0  ok: all is well
 "
     );
     assert_eq!(said.code, Some(0));
