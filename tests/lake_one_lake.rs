@@ -53,7 +53,7 @@ async fn rows_are_there_once_though_answers_are_lost_and_a_lost_right_is_said() 
     let azurite = Azurite::start().await;
     let account = &azurite.accounts()[0];
     let front = StorageFront::account(account).await;
-    front.fail_every(4, &[StorageFault::LostAnswer, StorageFault::Busy, StorageFault::TimeoutAfterEffect]);
+    front.fail_one_in(4, &[StorageFault::LostAnswer, StorageFault::Busy, StorageFault::TimeoutAfterEffect]);
     let login = "    authentication: { method: AccessToken, accessTokenSettings: { secretRef: sas } }\n";
     let resources = endpoint("DataLakeStorage", &format!("    host: {}\n{login}", front.url()))
         + &secret("sas", &[("accessToken", &account.signature())])

@@ -151,9 +151,12 @@ impl Drop for Kusto {
 }
 
 async fn answer(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
+    let streams = request.uri().path().starts_with("/v1/rest/ingest/");
     let fault = {
         let mut fault = state.fault.lock();
-        match fault.as_mut().filter(|(_, left)| *left > 0) {
+        // that streaming is off is no fault of another request, and is not spent by one
+        let concerned = |kind| streams || kind != KustoFault::StreamingOff;
+        match fault.as_mut().filter(|(kind, left)| *left > 0 && concerned(*kind)) {
             Some((kind, left)) => {
                 *left -= 1;
                 Some(*kind)
@@ -161,7 +164,6 @@ async fn answer(Shared(state): Shared<Arc<State>>, request: Request) -> Response
             None => None,
         }
     };
-    let streams = request.uri().path().starts_with("/v1/rest/ingest/");
     match fault {
         Some(KustoFault::Throttle) => {
             return Refusal::later(429, "TooManyRequests", "the request was throttled").into_response();
@@ -173,7 +175,7 @@ async fn answer(Shared(state): Shared<Arc<State>>, request: Request) -> Response
             let message = "Principal 'aadapp=double' is not authorized to ingest";
             return Refusal::never(403, "Forbidden", message).into_response();
         }
-        Some(KustoFault::StreamingOff) if streams => {
+        Some(KustoFault::StreamingOff) => {
             let code = "BadRequest_StreamingIngestionPolicyNotEnabled";
             return Refusal::never(400, code, "Streaming ingestion policy is not enabled").into_response();
         }

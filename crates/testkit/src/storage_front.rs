@@ -62,8 +62,9 @@ struct State {
 
 #[derive(Default)]
 struct Faults {
-    /// One of these by turns, every so many requests.
-    every: Option<(usize, Vec<StorageFault>)>,
+    /// One of these, of so many requests one; and what is drawn from to say which.
+    one_in: Option<(u64, Vec<StorageFault>)>,
+    drawn: u64,
     /// All requests fail so.
     always: Option<StorageFault>,
     requests: usize,
@@ -99,9 +100,12 @@ impl StorageFront {
         format!("http://{}", self.address)
     }
 
-    /// Every so many requests, one fails, in each of these ways by turns.
-    pub fn fail_every(&self, requests: usize, how: &[StorageFault]) {
-        self.state.faults.lock().every = Some((requests, how.to_vec()));
+    /// Of so many requests one fails, in one of these ways. It looks like chance, as any rhythm might meet that of a client
+    /// that tries again, and is the same each time.
+    pub fn fail_one_in(&self, requests: u64, how: &[StorageFault]) {
+        let mut faults = self.state.faults.lock();
+        faults.one_in = Some((requests, how.to_vec()));
+        faults.drawn = 0x9e37_79b9_7f4a_7c15;
     }
 
     /// All requests fail, until they do not.
@@ -129,10 +133,15 @@ impl Drop for StorageFront {
 impl Faults {
     fn next(&mut self) -> Option<StorageFault> {
         self.requests += 1;
-        let by_turns = self.every.as_ref().and_then(|(every, how)| {
-            self.requests.is_multiple_of(*every).then(|| how[(self.requests / every) % how.len()])
+        // xorshift
+        self.drawn ^= self.drawn << 13;
+        self.drawn ^= self.drawn >> 7;
+        self.drawn ^= self.drawn << 17;
+        let by_chance = self.one_in.as_ref().and_then(|(one_in, how)| {
+            let fails = (self.drawn >> 16).is_multiple_of(*one_in);
+            fails.then(|| how[(self.drawn >> 40) as usize % how.len()])
         });
-        self.always.or(by_turns)
+        self.always.or(by_chance)
     }
 }
 
