@@ -5,6 +5,7 @@
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tidegate_testkit::{FaultProxy, Kafka, KafkaOptions, Mosquitto, SmallDisk};
+use tokio::task::JoinHandle;
 
 use crate::client::publish;
 use crate::durability::until_broker_is;
@@ -75,11 +76,14 @@ impl Haul {
         }
     }
 
-    async fn troubled(&self) -> serde_json::Value {
-        self.gateway.until("flow", "troubled", |f| f["state"] == "troubled").await
+    /// Waits until the fault is felt, or there is nothing left that could feel it.
+    async fn troubled(&self, publisher: &JoinHandle<()>) {
+        let idle = |f: &serde_json::Value| f["messages"]["inFlight"] == 0 && f["lag"].as_u64() == Some(0);
+        let felt = |f: &serde_json::Value| f["state"] == "troubled" || publisher.is_finished() && idle(f);
+        self.gateway.until("flow", "troubled", felt).await;
     }
 
-    async fn suffer(&mut self, fault: Fault) {
+    async fn suffer(&mut self, fault: Fault, publisher: &JoinHandle<()>) {
         match fault {
             Fault::GatewayKilled => {
                 self.gateway.kill_9().await;
@@ -90,7 +94,7 @@ impl Haul {
             }
             Fault::KafkaKilled => {
                 self.kafka.kill().await;
-                self.troubled().await;
+                self.troubled(publisher).await;
                 self.kafka.restart().await;
             }
             Fault::KafkaFrozen => {
@@ -101,7 +105,7 @@ impl Haul {
             }
             Fault::NetworkCut => {
                 self.proxy.cut();
-                self.troubled().await;
+                self.troubled(publisher).await;
                 self.proxy.pass();
             }
             Fault::NetworkStalled => {
@@ -182,7 +186,7 @@ async fn haul(way: Way, messages: u64, faults: &[Fault]) -> String {
         if !matches!(fault, Fault::DiskFull) {
             haul.move_on(pause).await;
         }
-        haul.suffer(fault).await;
+        haul.suffer(fault, &publisher).await;
         publisher.await.unwrap();
         // Mosquitto 2.0.11 sends all it has queued on a new connection, whatever Receive Maximum says; it must not have
         // more than there are packet identifiers
