@@ -1,7 +1,7 @@
 //! What stands between this machine and its data flows: each thing tried once, and nothing left behind.
 //!
 //! Endpoints are tried with the very sinks that data flows use: what a connector finds when it is prepared (certificates,
-//! credentials, rights, topics, tables) the doctor says. A new connector joins in [`open_sink`].
+//! credentials, rights, topics, tables) the doctor says. A new connector joins in `open_sink`.
 
 use std::collections::HashSet;
 use std::fs::File;
