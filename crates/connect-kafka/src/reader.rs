@@ -114,6 +114,16 @@ impl ConsumerContext for Events<Assignment> {
         tracing::debug!(?rebalance, "the group shares out its partitions");
     }
 
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        // librdkafka remembers a pause beyond the assignment it was for, and nobody would end it. Where the reader still
+        // holds, the first record pauses the partition again.
+        if let Rebalance::Assign(list) = rebalance
+            && let Err(error) = consumer.resume(list)
+        {
+            tracing::warn!(%error, "partitions were not resumed");
+        }
+    }
+
     fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
         match result {
             // nothing to commit, or nobody there now: the next commit has the same offsets

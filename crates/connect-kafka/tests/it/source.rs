@@ -1,7 +1,9 @@
 use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::time::Duration;
 
 use rdkafka::mocking::MockCluster;
-use tidegate_core::SourceError;
+use tidegate_core::{Batch, Source, SourceError};
 use tidegate_model::endpoint::{Kafka, PartitionStrategy};
 
 use crate::support::{context, kafka, number, numbers, records, sink, soon, source, try_source};
@@ -76,6 +78,48 @@ async fn a_member_with_a_slow_destination_does_not_hold_up_the_group() {
             left.remove(&n);
         }
     }
+    soon(other.close()).await;
+    soon(slow.close()).await;
+}
+
+/// A destination that gets going again while the group shares out its partitions anew: what was paused is read on.
+#[tokio::test]
+async fn a_pause_ends_with_the_assignment_it_was_for() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("topic", 2, 1).unwrap();
+    let kafka =
+        Kafka { partition_strategy: PartitionStrategy::Static, ..kafka(&cluster.bootstrap_servers()) };
+    for (instance, numbers) in [(0, 0..5_000), (1, 5_000..10_000)] {
+        let mut context = context();
+        context.flow.instance_index = instance;
+        soon(sink(&kafka, &context).write(&records(numbers))).await.unwrap();
+    }
+    let mut slow = source(&kafka).await;
+    let first = soon(slow.next()).await.unwrap().unwrap();
+    // The pauses only make it likely that the partitions are paused, and then that they are about to be taken away; the
+    // test holds without them.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    let mut other = source(&kafka).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+
+    let left = Mutex::new((0..10_000).collect::<BTreeSet<u32>>());
+    let drain = async |source: &mut dyn Source, mut first: Option<Batch>| {
+        while !left.lock().unwrap().is_empty() {
+            let batch = match first.take() {
+                Some(batch) => batch,
+                // the other one may have the last of them
+                None => match tokio::time::timeout(Duration::from_secs(1), source.next()).await {
+                    Ok(batch) => batch.unwrap().unwrap(),
+                    Err(_) => continue,
+                },
+            };
+            for record in &batch.records {
+                left.lock().unwrap().remove(&number(record));
+            }
+            source.ack(batch.ack).await.unwrap();
+        }
+    };
+    soon(async { tokio::join!(drain(&mut *slow, Some(first)), drain(&mut *other, None)) }).await;
     soon(other.close()).await;
     soon(slow.close()).await;
 }
