@@ -168,12 +168,17 @@ async fn a_tap_shows_messages_before_and_after_and_why_they_go_no_further() {
     let clients = clients["clients"].as_array().unwrap();
     let source = clients.iter().find(|c| c["clientId"] == "azure-iot-operations.default.flow").unwrap();
     assert_eq!(source["subscriptions"], json!(["in"]));
-    let (_, body) = gateway.get("/api/v1/metrics").await;
-    let metrics: Value = serde_json::from_str(&body).unwrap();
-    let received =
-        metrics["metrics"].as_array().unwrap().iter().find(|m| m["name"] == "aio_dataflow_messages_received");
-    let samples = received.unwrap()["samples"].as_array().unwrap();
-    assert!(samples.iter().any(|s| s["labels"]["dataflow"] == "flow" && s["value"] == 3.0), "{samples:?}");
+    let samples = async |query: &str| -> Vec<Value> {
+        let (_, body) = gateway.get(&format!("/api/v1/metrics{query}")).await;
+        let metrics: Value = serde_json::from_str(&body).unwrap();
+        let families = metrics["metrics"].as_array().unwrap();
+        let received = families.iter().find(|m| m["name"] == "aio_dataflow_messages_received");
+        received.map(|family| family["samples"].as_array().unwrap().clone()).unwrap_or_default()
+    };
+    let of_flow = |s: &Value| s["labels"]["dataflow"] == "flow" && s["value"] == 3.0;
+    assert!(samples("").await.iter().any(of_flow));
+    assert!(samples("?dataflow=flow").await.iter().all(of_flow));
+    assert_eq!(samples("?dataflow=none").await, Vec::<Value>::new());
 }
 
 /// A version of the flow `press`.
@@ -215,6 +220,29 @@ async fn two_people_who_edit_a_resource_do_not_overwrite_each_other() {
     let answers = futures_util::future::join_all(tries).await;
     assert_eq!(answers.iter().filter(|status| **status == 200).count(), 1, "{answers:?}");
     assert_eq!(answers.iter().filter(|status| **status == 412).count(), 7, "{answers:?}");
+}
+
+#[tokio::test]
+async fn the_values_of_a_secret_go_in_and_never_come_out() {
+    let gateway = instance().await;
+    let path = "/api/v1/resources/Secret/azure-iot-operations/hub";
+    let body = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": { "name": "hub", "namespace": "azure-iot-operations" },
+        "data": { "username": "b3BlcmF0b3I=" },
+        "stringData": { "password": "hush-hush" },
+    });
+    let put = Request { method: "PUT", path, headers: &[], body: &body.to_string() };
+    let (status, answer) = gateway.ask(put).await;
+    assert_eq!(status, 200, "{answer}");
+    let (_, one) = gateway.get(path).await;
+    let keys: Value = serde_json::from_str(&one).unwrap();
+    assert_eq!(keys["keys"], json!(["password", "username"]));
+    let (_, all) = gateway.get("/api/v1/resources").await;
+    for said in [answer, one, all] {
+        assert!(!said.contains("hush-hush") && !said.contains("b3BlcmF0b3I="), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -6,14 +6,16 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use crate::gateway::{Gateway, repository};
+use crate::lake;
 
 /// What a whole script may take before the test gives up; nothing is measured by it.
 const SCRIPT_MAX: Duration = Duration::from_secs(600);
 
-/// Runs `tests/ui/<script>.mjs` against an instance that has no resources yet.
-async fn play(script: &str) {
+/// Runs `tests/ui/<script>.mjs` against an instance that has no resources yet, and gives the instance.
+async fn play(script: &str, args: &[&str]) -> Gateway {
     let dir = tempfile::tempdir().unwrap();
-    let gateway = Gateway::start(dir, vec!["--mqtt-listen".into(), "127.0.0.1:0".into()]).await;
+    let args = ["--mqtt-listen", "127.0.0.1:0"].iter().chain(args).map(|arg| (*arg).to_owned()).collect();
+    let gateway = Gateway::start(dir, args).await;
     let browser = Command::new(repository().join("tests/peers/browser.sh")).output().await.unwrap();
     assert!(browser.status.success(), "{}", String::from_utf8_lossy(&browser.stderr));
     let child = Command::new("node")
@@ -26,24 +28,33 @@ async fn play(script: &str) {
         .output();
     let output = tokio::time::timeout(SCRIPT_MAX, child).await.expect("the script ends").unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    gateway
 }
 
 #[tokio::test]
 async fn a_flow_is_built_from_nothing() {
-    play("build").await;
+    play("build", &[]).await;
+}
+
+#[tokio::test]
+async fn machines_get_a_history_on_the_local_disk() {
+    let gateway = play("lake", &["--local-storage-latency", "1s"]).await;
+    let table = gateway.dir.path().join("data/volumes/history/press");
+    let rows = lake::rows_py(&["delta", table.to_str().unwrap(), "n"]).await.unwrap();
+    assert!(rows.lines().next().is_some_and(|row| row.contains("temperature")), "{rows}");
 }
 
 #[tokio::test]
 async fn text_and_picture_follow_each_other() {
-    play("yaml").await;
+    play("yaml", &[]).await;
 }
 
 #[tokio::test]
 async fn a_dead_letter_is_read_mended_and_replayed() {
-    play("letters").await;
+    play("letters", &[]).await;
 }
 
 #[tokio::test]
 async fn every_page_is_for_everybody() {
-    play("pages").await;
+    play("pages", &[]).await;
 }

@@ -99,13 +99,13 @@ export async function apply(...manifests) {
   assert.equal(answer.status, 200, await answer.clone().text());
 }
 
-export const flowManifest = (name, { source = "factory/+/press", destination = "mes/press", transform = "" } = {}) => `apiVersion: connectivity.iotoperations.azure.com/v1
+export const flowManifest = (name, { source = "factory/+/press", destination = "mes/press", endpoint = "default", profile = "default", transform = "" } = {}) => `apiVersion: connectivity.iotoperations.azure.com/v1
 kind: Dataflow
 metadata:
   name: ${name}
   namespace: azure-iot-operations
 spec:
-  profileRef: default
+  profileRef: ${profile}
   operations:
     - operationType: Source
       sourceSettings:
@@ -114,8 +114,25 @@ spec:
           - ${source}
 ${transform}    - operationType: Destination
       destinationSettings:
-        endpointRef: default
+        endpointRef: ${endpoint}
         dataDestination: ${destination}
+`;
+
+// A broker that nobody reaches.
+export const endpointManifest = name => `apiVersion: connectivity.iotoperations.azure.com/v1
+kind: DataflowEndpoint
+metadata:
+  name: ${name}
+  namespace: azure-iot-operations
+spec:
+  endpointType: Mqtt
+  mqttSettings:
+    host: 127.0.0.1:1
+    authentication:
+      method: Anonymous
+      anonymousSettings: {}
+    tls:
+      mode: Disabled
 `;
 
 // Opens a page anew: a change of the hash alone would leave the earlier page there for a moment.

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{BrokerConfig, Limits};
 use crate::core::{Core, Journal, read};
 use crate::durability::{JournalLimits, LogUsage};
-use crate::stats::{Client, Stats};
+use crate::stats::{Client, Stats, Waiting};
 
 /// How long clients get to read the DISCONNECT that says that the broker shuts down.
 const SHUTDOWN_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -146,9 +146,9 @@ impl Broker {
         self.shared.with(|core| core.clients())
     }
 
-    /// How many messages wait for a client, sent and not yet acknowledged ones included; `None` if it has no session.
-    pub fn queued_messages(&self, client_id: &str) -> Option<usize> {
-        self.shared.with(|core| core.queued(client_id))
+    /// What waits for a client, sent and not yet acknowledged messages included; `None` if it has no session.
+    pub fn waiting(&self, client_id: &str) -> Option<Waiting> {
+        self.shared.with(|core| core.waiting(client_id, now()))
     }
 
     /// Topics with a retained message that match a filter, each with the bytes of its payload.

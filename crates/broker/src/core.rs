@@ -12,7 +12,7 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::ops::{Index, IndexMut};
@@ -35,7 +35,7 @@ use subscriptions::{Options, Subscriber, Subscriptions};
 use crate::config::Limits;
 use crate::message::{Publication, SubscriptionIds};
 use crate::retained::Retained;
-use crate::stats::{Client, Counters, Stats};
+use crate::stats::{Client, Counters, Stats, Waiting};
 
 /// The filters of a session that outlives the process are no longer than this together, as one record has them all.
 const SUBSCRIPTION_BYTES_MAX: usize = 4 << 20;
@@ -745,9 +745,18 @@ impl Core {
         self.sessions.0.iter().map(client).collect()
     }
 
-    /// How many messages wait for a client.
-    pub(crate) fn queued(&self, client_id: &str) -> Option<usize> {
-        self.clients.get(client_id).map(|id| self.sessions[*id].load().messages)
+    /// What waits for a client. Of what a connection has, the age is not known here.
+    pub(crate) fn waiting(&self, client_id: &str, now: Instant) -> Option<Waiting> {
+        let session = &self.sessions[*self.clients.get(client_id)?];
+        // what is retained was published long ago, and has not waited since
+        let oldest = |queue: &VecDeque<Queued>| {
+            queue.iter().find(|q| !q.from_store).map(|q| q.publication.received_at)
+        };
+        let received_at = [&session.unacked, &session.queue].into_iter().filter_map(oldest).min();
+        Some(Waiting {
+            messages: session.load().messages,
+            oldest_age: received_at.map(|at| now.saturating_duration_since(at)),
+        })
     }
 
     /// Topics with a retained message that match a filter, and the bytes of its payload.

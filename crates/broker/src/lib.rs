@@ -34,7 +34,7 @@ pub use durability::{JournalLimits, LogUsage};
 pub use link::{ClientRef, Delivery, Link, LinkError, LinkOptions};
 pub use listen::{ListenError, Listener, Protocol};
 pub use message::Message;
-pub use stats::{Client, Counters, Dropped, Stats};
+pub use stats::{Client, Counters, Dropped, Stats, Waiting};
 pub use tidegate_mqtt::{QoS, ReasonCode};
 pub use tls::ListenerTls;
 pub use websocket::WebSocket;

@@ -1,6 +1,7 @@
 //! Numbers for those who watch the broker.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// What the broker holds and has done since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +60,15 @@ pub struct Dropped {
     pub not_authorized: u64,
     /// Wills that found a full queue.
     pub will_refused: u64,
+}
+
+/// What waits for a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Messages, sent and not yet acknowledged ones included.
+    pub messages: usize,
+    /// Since when the first of them has waited here; none if nothing waits.
+    pub oldest_age: Option<Duration>,
 }
 
 /// A client that has a session.

@@ -7,8 +7,8 @@ use crate::broker::BrokerFields;
 use crate::cases::SuiteFields;
 use crate::credentials::{ConfigMapFields, SecretFields};
 use crate::dataflow::DataflowFields;
-use crate::endpoint::EndpointFields;
-use crate::field::{Need, Read, Table};
+use crate::endpoint::{EndpointFields, EndpointType, offered};
+use crate::field::{Need, Read, Table, one_of, settings_key};
 use crate::profile::ProfileFields;
 use crate::resource::Kind;
 use crate::schema::SchemaFields;
@@ -35,9 +35,31 @@ pub struct FieldDoc {
     pub fields: Option<Vec<FieldDoc>>,
 }
 
-/// The fields of every kind: those below `spec` of a Kubernetes manifest.
+/// The fields of every kind: those below `spec` of a Kubernetes manifest. Each endpoint type has the ways to log in that it
+/// offers, and no other.
 pub fn kinds() -> Vec<(Kind, Vec<FieldDoc>)> {
-    tables().into_iter().map(|(kind, table)| (kind, table.map(docs).unwrap_or_default())).collect()
+    let fields = |(kind, table): (Kind, Option<&Table>)| {
+        let mut fields = table.map(docs).unwrap_or_default();
+        if kind == Kind::DataflowEndpoint {
+            fields.iter_mut().for_each(narrow_methods);
+        }
+        (kind, fields)
+    };
+    tables().into_iter().map(fields).collect()
+}
+
+fn narrow_methods(block: &mut FieldDoc) {
+    let Some(endpoint_type) = EndpointType::ALL.into_iter().find(|t| settings_key(t) == block.name) else {
+        return;
+    };
+    let methods = offered(endpoint_type);
+    let authentication = block.fields.iter_mut().flatten().find(|field| field.name == "authentication");
+    let Some(fields) = authentication.and_then(|field| field.fields.as_mut()) else { return };
+    fields.retain(|f| f.name == "method" || methods.iter().any(|method| settings_key(method) == f.name));
+    for method in fields.iter_mut().filter(|f| f.name == "method") {
+        method.choices = methods.iter().map(|method| format!("{method:?}")).collect();
+        method.wants = one_of(&method.choices);
+    }
 }
 
 fn docs(table: &Table) -> Vec<FieldDoc> {
@@ -135,6 +157,17 @@ mod tests {
         assert_eq!(
             (mode.default.as_deref(), mode.choices),
             (Some("Enabled"), vec!["Enabled".into(), "Disabled".into()])
+        );
+        let login =
+            find(&find(endpoint, "fabricOneLakeSettings").fields.unwrap(), "authentication").fields.unwrap();
+        let names: Vec<_> = login.iter().map(|f| f.name).collect();
+        assert_eq!(
+            names,
+            ["method", "systemAssignedManagedIdentitySettings", "userAssignedManagedIdentitySettings"]
+        );
+        assert_eq!(
+            login[0].choices,
+            ["SystemAssignedManagedIdentity", "UserAssignedManagedIdentity"].map(str::to_owned)
         );
     }
 }

@@ -1,6 +1,6 @@
 //! The answers of `/api/v1`, as outsiders see them. Nothing else in the workspace is `Serialize` for them.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use tidegate_broker::{LogUsage, Stats};
@@ -69,6 +69,9 @@ pub(crate) struct Dataflow {
     messages: Messages,
     /// Messages that the source holds for the flow and that are not acknowledged yet; null where it can't be known.
     lag: Option<u64>,
+    /// Since when the first of them has waited there; absent where nothing waits, or it can't be known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag_age_seconds: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     spool: Option<Spool>,
     /// Null where they are not kept (`--dlq drop`).
@@ -95,6 +98,12 @@ impl From<InstanceReport> for FlowInstance {
             message: trouble.map(|t| t.message),
         }
     }
+}
+
+/// What waits at the source of a flow.
+pub(crate) struct Lag {
+    pub(crate) messages: u64,
+    pub(crate) oldest_age: Option<Duration>,
 }
 
 /// The dead letters of a flow, in numbers.
@@ -227,8 +236,13 @@ impl Dataflow {
         format!("{}/{}", self.namespace, self.name)
     }
 
-    pub(crate) fn with(self, lag: Option<u64>, dead_letters: Option<LetterBox>) -> Self {
-        Self { lag, dead_letters, ..self }
+    pub(crate) fn with(self, lag: Option<Lag>, dead_letters: Option<LetterBox>) -> Self {
+        Self {
+            lag: lag.as_ref().map(|lag| lag.messages),
+            lag_age_seconds: lag.and_then(|lag| lag.oldest_age).map(|age| age.as_secs()),
+            dead_letters,
+            ..self
+        }
     }
 
     /// A flow that runs; the lag and the dead letters are for who knows them.
@@ -252,6 +266,7 @@ impl Dataflow {
             },
             instances: instances.iter().cloned().map(FlowInstance::from).collect(),
             lag: None,
+            lag_age_seconds: None,
             dead_letters: None,
             messages: Messages {
                 received: ledger.received,
@@ -299,6 +314,7 @@ impl Dataflow {
             instances: vec![],
             messages: Messages::default(),
             lag: None,
+            lag_age_seconds: None,
             spool: None,
             dead_letters: None,
         }

@@ -25,10 +25,30 @@ impl Credentials for Vault {
     }
 
     fn config_map(&self, namespace: &str, name: &str) -> Option<Vec<String>> {
-        let catalog = self.catalog.read();
-        let values = catalog.config_map(namespace, name)?.values();
-        Some(values.map(|v| String::from_utf8_lossy(v).into_owned()).collect())
+        config_map(&self.catalog.read(), namespace, name)
     }
+}
+
+/// Secrets and ConfigMaps that come with a draft, and after those the instance's.
+pub(crate) struct Drafted {
+    pub(crate) draft: Arc<Catalog>,
+    pub(crate) instance: Arc<Vault>,
+}
+
+impl Credentials for Drafted {
+    fn secret(&self, namespace: &str, name: &str, key: &str) -> Option<Secret<Vec<u8>>> {
+        let drafted = self.draft.secret(namespace, name, key).cloned();
+        drafted.or_else(|| self.instance.secret(namespace, name, key))
+    }
+
+    fn config_map(&self, namespace: &str, name: &str) -> Option<Vec<String>> {
+        config_map(&self.draft, namespace, name).or_else(|| self.instance.config_map(namespace, name))
+    }
+}
+
+fn config_map(catalog: &Catalog, namespace: &str, name: &str) -> Option<Vec<String>> {
+    let values = catalog.config_map(namespace, name)?.values();
+    Some(values.map(|v| String::from_utf8_lossy(v).into_owned()).collect())
 }
 
 impl Vault {

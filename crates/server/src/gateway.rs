@@ -244,10 +244,9 @@ pub(crate) struct Shared {
     pub(crate) resources: Mutex<resources::Resources>,
     /// One change at a time.
     changes: tokio::sync::Mutex<()>,
-    vault: Arc<Vault>,
+    pub(crate) vault: Arc<Vault>,
     simulators: Mutex<Simulators>,
     pub(crate) connections: Arc<Connections>,
-    pub(crate) secrets_dir: Option<PathBuf>,
     pub(crate) started_at: SystemTime,
     /// Counts what needs a name of its own.
     last_number: AtomicU64,
@@ -289,7 +288,7 @@ impl Gateway {
         let address = options.http_listen;
         let http = TcpListener::bind(address).await.map_err(|error| StartError::Http { address, error })?;
         let http_address = http.local_addr().map_err(|error| StartError::Http { address, error })?;
-        let credentials = Arc::new(Vault::new(catalog.clone(), options.secrets_dir.clone()));
+        let credentials = Arc::new(Vault::new(catalog.clone(), options.secrets_dir));
         let stopping = CancellationToken::new();
         let mut mqtt_addresses = Vec::new();
         let mut services = None;
@@ -365,7 +364,6 @@ impl Gateway {
             vault: credentials,
             simulators: Mutex::default(),
             connections,
-            secrets_dir: options.secrets_dir,
             started_at: SystemTime::now(),
             last_number: AtomicU64::new(0),
             instance: options.instance,

@@ -1,12 +1,13 @@
 //! `/api/v1/resources`, `/api/v1/apply` and `/api/v1/delete`: what the instance is told to do, and how that is going.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidegate_model::Kind;
@@ -47,6 +48,9 @@ struct Resource {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     manifest: Option<Box<RawValue>>,
+    /// Of a Secret, what its values are called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys: Option<BTreeSet<String>>,
     #[schema(inline)]
     status: ResourceStatus,
 }
@@ -105,10 +109,8 @@ impl Healths {
 fn resource(id: &Id, document: &Document, healths: &Healths) -> Resource {
     let (kind, namespace, name) = id;
     let shown = *kind != Kind::Secret;
-    let manifest = match tidegate_model::documents_as_json(&document.file, &document.text).as_slice() {
-        [one] if shown => RawValue::from_string(one.clone()).ok(),
-        _ => None,
-    };
+    let json = tidegate_model::documents_as_json(&document.file, &document.text);
+    let json = json.first().filter(|_| json.len() == 1);
     Resource {
         kind: kind.as_str(),
         namespace: namespace.clone(),
@@ -116,9 +118,21 @@ fn resource(id: &Id, document: &Document, healths: &Healths) -> Resource {
         resource_version: document.version(),
         file: document.file.clone(),
         text: shown.then(|| document.text.to_string()),
-        manifest,
+        manifest: json.filter(|_| shown).and_then(|json| RawValue::from_string(json.clone()).ok()),
+        keys: json.filter(|_| !shown).map(|json| secret_keys(json)),
         status: healths.status(id),
     }
+}
+
+fn secret_keys(json: &str) -> BTreeSet<String> {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Values {
+        data: BTreeMap<String, IgnoredAny>,
+        string_data: BTreeMap<String, IgnoredAny>,
+    }
+    let Values { data, string_data } = serde_json::from_str(json).unwrap_or_default();
+    data.into_keys().chain(string_data.into_keys()).collect()
 }
 
 #[derive(Serialize, ToSchema)]

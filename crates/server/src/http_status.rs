@@ -10,16 +10,17 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prometheus::TextEncoder;
 use prometheus::proto::{LabelPair, MetricFamily, MetricType};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tidegate_model::endpoint::{MqttHost, Settings};
 use tidegate_model::plan::Plan;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::{Broker, Dataflow, Dataflows, Instance, LetterBox, Status, rfc3339};
+use crate::api::{Broker, Dataflow, Dataflows, Instance, Lag, LetterBox, Status, rfc3339};
 use crate::gateway::Shared;
 use crate::http::{Refusal, aside};
+use crate::http_input::Query;
 
 pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new().routes(routes!(status)).routes(routes!(dataflows)).routes(routes!(metrics))
@@ -84,7 +85,7 @@ fn all(shared: &Shared) -> Vec<Dataflow> {
 }
 
 /// What waits in the sessions of a flow with the local broker in this process.
-fn lag(plan: &Plan, instances: impl Iterator<Item = u32>, broker: &tidegate_broker::Broker) -> Option<u64> {
+fn lag(plan: &Plan, instances: impl Iterator<Item = u32>, broker: &tidegate_broker::Broker) -> Option<Lag> {
     let Settings::Mqtt(mqtt) = &plan.source.endpoint.settings else { return None };
     if mqtt.host != MqttHost::LocalBroker {
         return None;
@@ -97,9 +98,13 @@ fn lag(plan: &Plan, instances: impl Iterator<Item = u32>, broker: &tidegate_brok
             instance_index: index,
             instance_count: plan.instance_count,
         };
-        broker.queued_messages(&tidegate_connect::source_client_id(mqtt, &flow)).unwrap_or_default()
+        broker.waiting(&tidegate_connect::source_client_id(mqtt, &flow))
     };
-    Some(instances.map(of).sum::<usize>() as u64)
+    let nothing = Lag { messages: 0, oldest_age: None };
+    Some(instances.filter_map(of).fold(nothing, |lag, waiting| Lag {
+        messages: lag.messages + waiting.messages as u64,
+        oldest_age: lag.oldest_age.max(waiting.oldest_age),
+    }))
 }
 
 /// Every metric at one moment.
@@ -143,14 +148,26 @@ struct Bucket {
     count: u64,
 }
 
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct MetricsQuery {
+    /// The data flow whose samples are wanted; all samples without it.
+    dataflow: Option<String>,
+}
+
 impl Metric {
-    fn of(family: &MetricFamily) -> Self {
+    /// A family, with the samples of one data flow if one is asked for.
+    fn of(family: &MetricFamily, dataflow: Option<&str>) -> Self {
         let r#type = match family.get_field_type() {
             MetricType::COUNTER => "counter",
             MetricType::HISTOGRAM => "histogram",
             _ => "gauge",
         };
-        let samples = family.get_metric().iter().map(|metric| {
+        let is_wanted = |metric: &&prometheus::proto::Metric| {
+            let of_flow = |pair: &LabelPair| pair.name() == "dataflow" && Some(pair.value()) == dataflow;
+            dataflow.is_none() || metric.get_label().iter().any(of_flow)
+        };
+        let samples = family.get_metric().iter().filter(is_wanted).map(|metric| {
             let label = |pair: &LabelPair| (pair.name().to_owned(), pair.value().to_owned());
             let labels = metric.get_label().iter().map(label).collect();
             let (value, histogram) = match r#type {
@@ -179,11 +196,15 @@ impl Metric {
     }
 }
 
-/// The metrics of `/metrics` as JSON.
-#[utoipa::path(get, path = "/metrics", tag = "status", responses((status = 200, body = Metrics)))]
-async fn metrics(State(shared): State<Arc<Shared>>) -> Json<Metrics> {
+/// The metrics of `/metrics` as JSON, those of one data flow or all.
+#[utoipa::path(get, path = "/metrics", tag = "status", params(MetricsQuery),
+    responses((status = 200, body = Metrics)))]
+async fn metrics(State(shared): State<Arc<Shared>>, Query(query): Query<MetricsQuery>) -> Json<Metrics> {
     shared.show_metrics();
-    let metrics = shared.registry().gather().iter().map(Metric::of).collect();
+    let dataflow = query.dataflow.as_deref();
+    let families = shared.registry().gather();
+    let metrics = families.iter().map(|family| Metric::of(family, dataflow));
+    let metrics = metrics.filter(|metric| !metric.samples.is_empty()).collect();
     Json(Metrics { at: rfc3339(SystemTime::now()), metrics })
 }
 

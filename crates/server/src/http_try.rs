@@ -21,7 +21,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::connectors::Trial;
-use crate::credentials::Vault;
+use crate::credentials::Drafted;
 use crate::diagnostics::Report;
 use crate::gateway::Shared;
 use crate::http::{Refusal, aside, refuse};
@@ -411,7 +411,7 @@ async fn test_endpoint(
     let trial = Trial {
         endpoint: endpoint.clone(),
         data_destination,
-        credentials: Arc::new(Vault::new(catalog, shared.secrets_dir.clone())),
+        credentials: Arc::new(Drafted { draft: catalog, instance: shared.vault.clone() }),
         number: shared.next_number(),
     };
     let since = tokio::time::Instant::now();

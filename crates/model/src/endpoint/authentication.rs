@@ -251,16 +251,45 @@ pub(super) fn tls(
     }
 }
 
+/// The ways to log in that an endpoint type has; some hosts take fewer.
+pub(crate) fn offered(endpoint_type: EndpointType) -> &'static [Method] {
+    use Method::{
+        AccessToken, Anonymous, Sasl, ServiceAccountToken, SystemAssignedManagedIdentity,
+        UserAssignedManagedIdentity, X509Certificate,
+    };
+    match endpoint_type {
+        EndpointType::Mqtt => &[
+            ServiceAccountToken,
+            X509Certificate,
+            SystemAssignedManagedIdentity,
+            UserAssignedManagedIdentity,
+            Anonymous,
+        ],
+        EndpointType::Kafka => {
+            &[X509Certificate, SystemAssignedManagedIdentity, UserAssignedManagedIdentity, Sasl, Anonymous]
+        }
+        EndpointType::DataLakeStorage => {
+            &[SystemAssignedManagedIdentity, UserAssignedManagedIdentity, AccessToken]
+        }
+        EndpointType::FabricOneLake | EndpointType::DataExplorer => {
+            &[SystemAssignedManagedIdentity, UserAssignedManagedIdentity]
+        }
+        EndpointType::OpenTelemetry => &[ServiceAccountToken, X509Certificate, Anonymous],
+        EndpointType::LocalStorage => &[],
+    }
+}
+
 /// Reads `authentication` of the settings block at `block_at`; what is given with it is where the method stands.
 /// `local_broker` allows a service account token without an audience.
 pub(super) fn authentication(
     fields: Option<AuthenticationFields>,
-    (endpoint_type, offered): (EndpointType, &[Method]),
+    endpoint_type: EndpointType,
     local_broker: bool,
     block_at: Span,
     with: &mut Surroundings,
     problems: &mut Problems,
 ) -> Option<(Authentication, Spanned<Method>)> {
+    let offered = offered(endpoint_type);
     let names: Vec<String> = offered.iter().map(|m| format!("{m:?}")).collect();
     let legacy = with.authentication.take();
     if let (None, Some(legacy)) = (&fields, &legacy) {

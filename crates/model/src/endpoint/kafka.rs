@@ -163,20 +163,17 @@ impl KafkaBatching {
     }
 }
 
-const METHODS: &[Method] = &[
-    Method::X509Certificate,
-    Method::SystemAssignedManagedIdentity,
-    Method::UserAssignedManagedIdentity,
-    Method::Sasl,
-    Method::Anonymous,
-];
-
 pub(super) fn parse(fields: KafkaFields, with: &mut Surroundings, problems: &mut Problems) -> Option<Kafka> {
     let host = fields.host.and_then(|Raw(text)| host_port(&text, text.as_str(), 9092, problems));
     let (tls, off_at) = authentication::tls(fields.tls, with, problems);
-    let offered = (EndpointType::Kafka, METHODS);
-    let login =
-        authentication::authentication(fields.authentication, offered, false, fields.at, with, problems);
+    let login = authentication::authentication(
+        fields.authentication,
+        EndpointType::Kafka,
+        false,
+        fields.at,
+        with,
+        problems,
+    );
     let event_hubs = host.as_ref().is_some_and(|h| is_event_hubs(h.host()));
     if let Some((_, method)) = login.as_ref().filter(|_| event_hubs) {
         let message = format!("Event Hubs and Fabric don't take {:?}", method.value);

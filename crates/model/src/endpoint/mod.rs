@@ -17,7 +17,7 @@ use crate::problems::{Problems, error};
 use crate::value::Spanned;
 
 pub use authentication::{Authentication, ConfigMapRef, SaslType, SecretRef, Tls, X509_KEYS, X509_TLS_KEYS};
-pub(crate) use authentication::{AuthenticationFields, Reference, Referent, Switch};
+pub(crate) use authentication::{AuthenticationFields, Reference, Referent, Switch, offered};
 pub use kafka::{Compression, Kafka, KafkaAcks, KafkaBatching, PartitionStrategy};
 pub use mqtt::{CloudEventAttributes, Mqtt, MqttHost, MqttProtocol, Qos};
 pub use open_telemetry::OpenTelemetry;
@@ -110,6 +110,18 @@ choice!(EndpointType {
     LocalStorage,
     OpenTelemetry
 });
+
+impl EndpointType {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Mqtt,
+        Self::Kafka,
+        Self::DataLakeStorage,
+        Self::FabricOneLake,
+        Self::DataExplorer,
+        Self::LocalStorage,
+        Self::OpenTelemetry,
+    ];
+}
 
 /// The settings block of each `endpointType`.
 #[derive(Clone, Debug, PartialEq)]

@@ -151,14 +151,6 @@ object! {
     }
 }
 
-const METHODS: &[Method] = &[
-    Method::ServiceAccountToken,
-    Method::X509Certificate,
-    Method::SystemAssignedManagedIdentity,
-    Method::UserAssignedManagedIdentity,
-    Method::Anonymous,
-];
-
 pub(super) fn parse(fields: MqttFields, with: &mut Surroundings, problems: &mut Problems) -> Option<Mqtt> {
     let host = match &fields.host {
         Some(Raw(text)) => parse_host(text, &fields.protocol, problems),
@@ -169,7 +161,7 @@ pub(super) fn parse(fields: MqttFields, with: &mut Surroundings, problems: &mut 
     let (tls, off_at) = authentication::tls(fields.tls, with, problems);
     let login = authentication::authentication(
         fields.authentication,
-        (EndpointType::Mqtt, METHODS),
+        EndpointType::Mqtt,
         local,
         fields.at,
         with,

@@ -1,7 +1,7 @@
 //! Endpoints of type `OpenTelemetry`.
 
 use crate::codes;
-use crate::endpoint::authentication::{self, Authentication, AuthenticationFields, Method, Tls, TlsFields};
+use crate::endpoint::authentication::{self, Authentication, AuthenticationFields, Tls, TlsFields};
 use crate::endpoint::storage::{Batching, BatchingFields};
 use crate::endpoint::{EndpointType, Surroundings};
 use crate::field::object;
@@ -35,17 +35,20 @@ object! {
     }
 }
 
-const METHODS: &[Method] = &[Method::ServiceAccountToken, Method::X509Certificate, Method::Anonymous];
-
 pub(super) fn parse(
     fields: OpenTelemetryFields,
     with: &mut Surroundings,
     problems: &mut Problems,
 ) -> Option<OpenTelemetry> {
     let (tls, off_at) = authentication::tls(fields.tls, with, problems);
-    let offered = (EndpointType::OpenTelemetry, METHODS);
-    let login =
-        authentication::authentication(fields.authentication, offered, false, fields.at, with, problems);
+    let login = authentication::authentication(
+        fields.authentication,
+        EndpointType::OpenTelemetry,
+        false,
+        fields.at,
+        with,
+        problems,
+    );
     if let (Some(off_at), Some((Authentication::X509Certificate { .. }, _))) = (off_at, &login) {
         let message =
             "a client certificate is shown in the TLS handshake, and TLS is off: nobody will see it";

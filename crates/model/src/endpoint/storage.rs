@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::endpoint::authentication::{self, Authentication, AuthenticationFields, Method};
+use crate::endpoint::authentication::{self, Authentication, AuthenticationFields};
 use crate::endpoint::host::cloud_host;
 use crate::endpoint::{EndpointType, Surroundings};
 use crate::field::{choice, object};
@@ -187,8 +187,6 @@ object! {
     }
 }
 
-const IDENTITIES: [Method; 2] = [Method::SystemAssignedManagedIdentity, Method::UserAssignedManagedIdentity];
-
 pub(super) fn data_lake_storage(
     fields: DataLakeStorageFields,
     with: &mut Surroundings,
@@ -198,9 +196,14 @@ pub(super) fn data_lake_storage(
     const EXAMPLE: &str = "https://<account>.blob.core.windows.net";
     let any_host = with.any_host;
     let host = fields.host.and_then(|Raw(host)| cloud_host(&host, DOMAINS, EXAMPLE, any_host, problems));
-    let offered = (EndpointType::DataLakeStorage, &[IDENTITIES[0], IDENTITIES[1], Method::AccessToken][..]);
-    let login =
-        authentication::authentication(fields.authentication, offered, false, fields.at, with, problems);
+    let login = authentication::authentication(
+        fields.authentication,
+        EndpointType::DataLakeStorage,
+        false,
+        fields.at,
+        with,
+        problems,
+    );
     Some(DataLakeStorage { host: host?, authentication: login?.0, batching: fields.batching.into() })
 }
 
@@ -213,9 +216,14 @@ pub(super) fn fabric_one_lake(
     const EXAMPLE: &str = "https://onelake.dfs.fabric.microsoft.com";
     let any_host = with.any_host;
     let host = fields.host.and_then(|Raw(host)| cloud_host(&host, DOMAINS, EXAMPLE, any_host, problems));
-    let offered = (EndpointType::FabricOneLake, &IDENTITIES[..]);
-    let login =
-        authentication::authentication(fields.authentication, offered, false, fields.at, with, problems);
+    let login = authentication::authentication(
+        fields.authentication,
+        EndpointType::FabricOneLake,
+        false,
+        fields.at,
+        with,
+        problems,
+    );
     let names = fields.names?;
     Some(FabricOneLake {
         host: host?,
@@ -236,9 +244,14 @@ pub(super) fn data_explorer(
     const EXAMPLE: &str = "https://<cluster>.<region>.kusto.windows.net";
     let any_host = with.any_host;
     let host = fields.host.and_then(|Raw(host)| cloud_host(&host, DOMAINS, EXAMPLE, any_host, problems));
-    let offered = (EndpointType::DataExplorer, &IDENTITIES[..]);
-    let login =
-        authentication::authentication(fields.authentication, offered, false, fields.at, with, problems);
+    let login = authentication::authentication(
+        fields.authentication,
+        EndpointType::DataExplorer,
+        false,
+        fields.at,
+        with,
+        problems,
+    );
     Some(DataExplorer {
         host: host?,
         database: fields.database?.0.as_str().to_owned(),

@@ -9,11 +9,13 @@ import { Profiles } from "./profiles.js";
 import { Schemas } from "./schemas.js";
 import { StateStore } from "./state.js";
 import { Letters } from "./letters.js";
+import { Secrets } from "./secrets.js";
 import { BrokerPage } from "./broker.js";
 
 const PAGES = [
   ["", "Overview", "overview", Overview],
   ["endpoints", "Endpoints", "endpoint", Endpoints],
+  ["secrets", "Secrets", "secret", Secrets],
   ["profiles", "Profiles", "profile", Profiles],
   ["schemas", "Schemas", "schema", Schemas],
   ["state", "State store", "state", StateStore],

@@ -4,16 +4,20 @@ import { html, useEffect, useMemo, useRef, useState, Chip, Empty, Tabs, Trouble,
 import { api, enc, events } from "./api.js";
 import { useLive } from "./live.js";
 import { Message, payloadText } from "./messages.js";
+import { ManifestPage } from "./manifest.js";
+import { list } from "./resources.js";
 
 export function BrokerPage({ path }) {
   const { broker, flows } = useLive();
   const tab = path[0] || "topics";
+  if (tab === "settings" && path[1]) return html`<${ManifestPage} kind="Broker" path=${path.slice(1)} template=${NEW} base="broker/settings" title="Broker setting"
+    note="Changed settings take effect when the instance is started the next time. What connects by the command line's listeners goes on meanwhile." />`;
   if (!flows) return html`<h1>Local broker</h1>`;
   if (!broker) return html`<h1>Local broker</h1><section class="card"><${Empty} icon="broker" title="The broker is another process"><p>This instance was told to use another broker for the host <code>aio-broker</code>, so what it holds is not known here.</p></${Empty}></section>`;
   return html`<div class="head"><div class="grow"><h1>Local broker</h1>
       <p class="sub">${plural(broker.connections, "client")} connected, ${plural(broker.sessions, "session")}, ${plural(broker.subscriptions, "subscription")}, ${plural(broker.retainedMessages, "retained message")}, ${count(broker.queuedMessages)} queued${broker.queuedMessages ? ` (${bytes(broker.queuedBytes)})` : ""}.</p></div></div>
-    <section class="card"><${Tabs} label="What to see of the broker" value=${tab} onChange=${id => { location.hash = `#/broker/${id}`; }} tabs=${[["topics", "Topics"], ["clients", "Clients"], ["retained", "Retained"]]} />
-      ${tab === "clients" ? html`<${Clients} />` : tab === "retained" ? html`<${Retained} />` : html`<${Topics} />`}</section>`;
+    <section class="card"><${Tabs} label="What to see of the broker" value=${tab} onChange=${id => { location.hash = `#/broker/${id}`; }} tabs=${[["topics", "Topics"], ["clients", "Clients"], ["retained", "Retained"], ["settings", "Settings"]]} />
+      ${tab === "clients" ? html`<${Clients} />` : tab === "retained" ? html`<${Retained} />` : tab === "settings" ? html`<${Settings} />` : html`<${Topics} />`}</section>`;
 }
 
 function useEvery(ask, milliseconds) {
@@ -23,6 +27,23 @@ function useEvery(ask, milliseconds) {
     return () => clearInterval(timer);
   }, []);
   return asked;
+}
+
+const NEW = (name, namespace) => `apiVersion: tidegate.dev/v1
+kind: Broker
+metadata:
+  name: ${name}
+  namespace: ${namespace}
+spec: {}
+`;
+
+function Settings() {
+  const asked = useAsked(() => list("Broker"), []);
+  const { items } = asked.value ?? { items: [] };
+  return html`<div class="body stack"><${Trouble} error=${asked.error} />
+    ${asked.value && (items.length === 0 ? html`<div class="empty"><p>It listens where the command line says, and lets in whoever comes from this machine. A <code>Broker</code> resource adds listeners, TLS, users, rights and limits.</p>
+        <a class="button main" href="#/broker/settings/new">Write settings</a></div>`
+      : items.map(item => html`<div class="row" key=${item.name}><div class="grow"><b>${item.name}</b><div class="quiet small">${item.namespace}</div></div><a class="button small" href=${`#/broker/settings/${enc(item.namespace)}/${enc(item.name)}`}>Open</a></div>`))}</div>`;
 }
 
 function Clients() {

@@ -108,14 +108,21 @@ export function Editor({ value, onInput, diagnostics = [], label, readOnly, heig
   </div>`;
 }
 
+// How much of a line is shown before the place that is meant.
+const LEFT_MAX = 24;
+
 // Diagnostics as the command line shows them: what is wrong, the line it is in, a caret below it, and what to do.
 export function Diagnostics({ diagnostics, text, onJump }) {
   const lines = text.split("\n");
   return html`<div class="diags">${diagnostics.map(d => {
     const line = lines[d.line - 1] ?? "";
     const long = d.endLine === d.line ? Math.max(1, d.endColumn - d.column) : Math.max(1, line.length - d.column + 1);
+    // what stands to the left gives way, so that the place is seen in a narrow column, too
+    const indent = Math.min(line.search(/\S|$/), d.column - 1);
+    const from = Math.max(indent, d.column - 1 - LEFT_MAX);
+    const left = from > indent ? "…" : "";
     const inside = html`<div><b>${d.severity}</b> <span class="code">${d.code}</span> <${Sentence} text=${d.message} /></div>
-      ${d.line && html`<pre>${`${String(d.line).padStart(3)} | ${line}\n${" ".repeat(5 + d.column)}`}<span class="caret">${"^".repeat(Math.min(long, 80))}</span></pre>`}
+      ${d.line && html`<pre>${`${String(d.line).padStart(3)} | ${left}${line.slice(from)}\n${" ".repeat(5 + left.length + d.column - from)}`}<span class="caret">${"^".repeat(Math.min(long, 80))}</span></pre>`}
       ${d.help && html`<div class="quiet">help: <${Sentence} text=${d.help} /></div>`}`;
     return onJump && d.line ? html`<button class=${`diag ${d.severity}`} onClick=${() => onJump({ line: d.line, column: d.column })}>${inside}</button>` : html`<div class=${`diag ${d.severity}`}>${inside}</div>`;
   })}</div>`;
@@ -166,7 +173,7 @@ export function Expression({ value, onInput, inputs = [], functions = [], proble
     <div class="combo"><div class="editor one"><div class="pane">
       <pre aria-hidden="true">${marked(expressionLine(value), marks)}${"\n"}</pre>
       <textarea ref=${area} rows="1" aria-label=${label} placeholder=${placeholder} value=${value} spellcheck=${false} autocapitalize="off" autocomplete="off"
-        aria-invalid=${worst?.severity === "error" ? "true" : undefined} aria-describedby=${worst ? id : undefined} aria-autocomplete="list" aria-controls=${`${id}-list`}
+        aria-invalid=${worst?.severity === "error" ? "true" : undefined} aria-describedby=${worst ? id : undefined} aria-autocomplete="list" aria-controls=${open ? `${id}-list` : undefined}
         onInput=${e => { onInput(e.target.value.replace(/\n/g, " ")); complete(); }} onKeyDown=${key} onBlur=${() => setOpen(null)}></textarea></div></div>
       ${open && html`<div class="suggest" role="listbox" id=${`${id}-list`} aria-label="Completions">${open.found.map((offer, i) => html`<div key=${offer[0]} role="option" aria-selected=${String(i === open.at)}
         onMouseDown=${e => { e.preventDefault(); pick(offer); }}><span class="mono">${offer[0].replace(/\($/, "")}</span><span class="quiet cut">${offer[1]}</span></div>`)}

@@ -25,13 +25,13 @@ spec:
 export function Endpoints({ path }) {
   const { flows } = useLive();
   const asked = useAsked(() => list("DataflowEndpoint"), [path.join("/")]);
-  if (path[0]) return html`<${ManifestPage} kind="DataflowEndpoint" path=${path} template=${NEW} base="endpoints" title="Endpoint" testable />`;
+  if (path[0]) return html`<${ManifestPage} kind="DataflowEndpoint" path=${path} template=${NEW} base="endpoints" title="Endpoint" />`;
   if (!asked.value || !flows) return html`<h1>Endpoints</h1><${Trouble} error=${asked.error} />`;
   const uses = (item, end) => flows.filter(f => f.namespace === item.namespace && f[end]?.endpoint === item.name);
   const rows = [...asked.value.items];
   if (!rows.some(r => r.name === "default")) rows.unshift({ name: "default", namespace: flows[0]?.namespace ?? "", implicit: true, manifest: { spec: { endpointType: "Mqtt" } } });
   return html`<div class="head"><div class="grow"><h1>Endpoints</h1><p class="sub">Where messages come from and go to, and how to log in there.</p></div>
-      <div class="actions">${!asked.value.readOnly && html`<a class="button main" href="#/endpoints/new"><${Icon} name="plus" size=${17} />New endpoint</a>`}</div></div>
+      <div class="actions"><a class="button main" href="#/endpoints/new"><${Icon} name="plus" size=${17} />New endpoint</a></div></div>
     <section class="card"><div class="scroll-x"><table><thead><tr><th>Name</th><th>Type</th><th>Address</th><th>Logs in with</th><th>Used by</th></tr></thead><tbody>
       ${rows.map(item => {
         const spec = item.manifest?.spec ?? item.manifest?.properties ?? {};

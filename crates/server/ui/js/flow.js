@@ -5,6 +5,7 @@ import { api, enc } from "./api.js";
 import { live, mood, moodWord, useLive } from "./live.js";
 import { Diagnostics, Editor } from "./editor.js";
 import { Graph } from "./graph.js";
+import { Vitals } from "./vitals.js";
 import { NEW_FLOW, readFlow, set, edit } from "./draft.js";
 import { DestinationForm, EnrichForm, FilterForm, MapForm, SourceForm, stageOf } from "./builder.js";
 import { LiveMessages, TryOut, fieldsOf, useSamples, useStream, useTry } from "./messages.js";
@@ -30,10 +31,10 @@ export function FlowPage({ path, isNew }) {
   const [namespace, name] = isNew ? [null, null] : path;
   const resource = useAsked(() => isNew ? newFlow() : loadFlow(namespace, name), [namespace, name]);
   const offered = useAsked(offers, []);
-  const { byKey, flows } = useLive();
+  const { byKey, broker } = useLive();
   if (resource.error && !resource.value) return html`<div class="stack"><h1>${name ?? "New data flow"}</h1><${Trouble} error=${resource.error} /><p><a href="#/">Back to the overview</a></p></div>`;
   if (!resource.value || !offered.value) return html`<h1>${name ?? "New data flow"}</h1>`;
-  return html`<${Flow} key=${isNew ? "new" : `${namespace}/${name}`} resource=${resource.value} again=${resource.again} isNew=${isNew} offered=${offered.value} flow=${byKey.get(`${namespace}/${name}`)} known=${flows} />`;
+  return html`<${Flow} key=${isNew ? "new" : `${namespace}/${name}`} resource=${resource.value} again=${resource.again} isNew=${isNew} offered=${offered.value} flow=${byKey.get(`${namespace}/${name}`)} broker=${broker} />`;
 }
 
 // A flow that stands in Bicep, or in a template with others, is shown as YAML.
@@ -55,7 +56,7 @@ async function newFlow() {
   return { kind: "Dataflow", namespace, name, text: NEW_FLOW(name, namespace), resourceVersion: null };
 }
 
-function Flow({ resource, again, isNew, offered, flow }) {
+function Flow({ resource, again, isNew, offered, flow, broker }) {
   const base = isNew ? undefined : resource.text;
   const draft = useDraft(resource.text);
   useUndoKeys(draft);
@@ -84,7 +85,7 @@ function Flow({ resource, again, isNew, offered, flow }) {
   const wantsTry = tab === "settings" && (stage === "filter" || stage === "map");
   const tried = useTry(wantsTry ? previewText(draft.text, read) : null, id, samples);
   const topics = useTopics(tab === "settings" && (stage === "source" || stage === "destination"));
-  const keys = useAsked(() => stage === "enrich" ? api("/state").then(a => a.keys ?? [], () => []) : Promise.resolve([]), [stage]);
+  const keys = useAsked(() => stage === "enrich" ? api("/state").then(a => a.keys.map(k => k.key).filter(Boolean), () => []) : Promise.resolve([]), [stage]);
   const done = target => {
     setReview(false);
     location.hash = `#/flow/${enc(target.namespace)}/${enc(target.name)}`;
@@ -110,7 +111,8 @@ function Flow({ resource, again, isNew, offered, flow }) {
     </div></div>
     <div class="stack">
       <section class="card" aria-label="Canvas">${shown ? html`<${Graph} flow=${shown} endpoints=${offered.endpoints} live=${flow} selected=${stage} onSelect=${select} troubled=${troubled} words=${words} />` : html`<div class="empty">This text is not one manifest in YAML or JSON, so there is no picture of it.</div>`}
-        ${!read && shown && html`<div class="body"><p class="notice warn">The text can't be read just now; the picture is of before.</p></div>`}</section>
+        ${!read && shown && html`<div class="body"><p class="notice warn">The text can't be read just now; the picture is of before.</p></div>`}
+        ${flow && html`<${Vitals} flow=${flow} broker=${broker} />`}</section>
       <div class=${`work ${showText ? "" : "alone"}`}>
         <section class="card" aria-label=${NAMES[stage]}>
           <header><h2>${NAMES[stage]}</h2></header>
@@ -128,7 +130,7 @@ function Flow({ resource, again, isNew, offered, flow }) {
             <${Diagnostics} diagnostics=${diagnostics.filter(d => d.code !== "TG0318")} text=${checked ?? draft.text} onJump=${setJump} /></div></section>`}
       </div>
     </div>
-    <${Pending} draft=${draft} base=${base} readOnly=${offered.readOnly} errors=${errors} isNew=${isNew} onReview=${() => setReview(true)} onDiscard=${() => isNew ? location.hash = "#/" : draft.reset(base)} />
+    <${Pending} draft=${draft} base=${base} file=${resource.file} readOnly=${offered.readOnly} errors=${errors} isNew=${isNew} onReview=${() => setReview(true)} onDiscard=${() => isNew ? location.hash = "#/" : draft.reset(base)} />
     ${review && html`<${Review} id=${{ ...id, name: resource.name }} before=${base} version=${resource.resourceVersion} text=${draft.text} onClose=${() => setReview(false)} onDone=${done} />`}
     ${other && html`<${OtherForms} text=${draft.text} id=${id} onUse=${text => { draft.write(text); setOther(false); }} onClose=${() => setOther(false)} />`}`;
 }

@@ -58,22 +58,18 @@ export function Graph({ flow, endpoints, live, selected, onSelect, troubled = {}
     ${edges.map((edge, i) => {
       const d = `M${x(i) + WIDTH},${middle} h${GAP - 2}`;
       const on = edge?.[0] > 0;
-      return html`<g key=${`e${i}`}><path class=${`edge ${on ? "live" : ""}`} d=${d} marker-end="url(#tip)" />${on && html`<path class="edge flow" d=${d} />`}
+      return html`<g key=${`e${i}`} data-edge-to=${STAGES[i + 1]}><path class=${`edge ${on ? "live" : ""}`} d=${d} marker-end="url(#tip)" />${on && html`<path class="edge flow" d=${d} />`}
         ${edge && html`<text class="rate" text-anchor="middle" x=${x(i) + WIDTH + GAP / 2} y=${middle - 12}>${perSecond(edge[0])}/s</text>
           <text class="total" text-anchor="middle" x=${x(i) + WIDTH + GAP / 2} y=${middle + 21}>${count(edge[1])}</text>`}</g>`;
     })}
-    ${m && html`<g>${drop(2, "filtered", m.filtered, r.filtered)}${drop(3, "dead letters", m.deadLettered, r.deadLettered, `#/letters/${encodeURIComponent(live.namespace)}/${encodeURIComponent(live.name)}`)}
-      <text class="total" x=${x(0) + 2} y=${TOP + HEIGHT + 24}>${live.lag === undefined || live.lag === null ? "" : `${count(live.lag)} waiting at the source`}</text>
-      <text class="total" x=${x(0) + 2} y=${TOP + HEIGHT + 42}>${live.spool ? `${count(live.spool.messages)} in the spool${live.spool.oldestAgeSeconds > 0 ? `, oldest ${live.spool.oldestAgeSeconds} s` : ""}` : ""}</text>
-      <text class="total" text-anchor="end" x=${x(4) + WIDTH - 2} y=${TOP + HEIGHT + 24}>${count(m.inFlight)} in flight</text>
-      <text class="total" text-anchor="end" x=${x(4) + WIDTH - 2} y=${TOP + HEIGHT + 42}>${m.retried ? `${count(m.retried)} written again` : ""}</text></g>`}
+    ${m && html`<g>${drop(2, "filtered", m.filtered, r.filtered)}${drop(3, "dead letters", m.deadLettered, r.deadLettered, `#/letters/${encodeURIComponent(live.namespace)}/${encodeURIComponent(live.name)}`)}</g>`}
     ${STAGES.map((id, i) => {
       const s = shown[id];
       return html`<g key=${id} class=${`stage ${s.busy ? "" : "idle"} ${troubled[id] ? "err" : ""}`} data-stage=${id} role="button" tabindex="0" aria-pressed=${String(selected === id)}
         onClick=${() => onSelect(id)} onKeyDown=${key}>
         <rect class="box" x=${x(i)} y=${TOP} width=${WIDTH} height=${HEIGHT} rx="12" />
         <path class="glyph" transform=${`translate(${x(i) + 14},${TOP + 14})`} d=${GLYPHS[id]} />
-        <text class="kind" x=${x(i) + 38} y=${TOP + 27}>${NAMES[id]}${s.type ? ` · ${s.type}` : ""}${troubled[id] ? " · has errors" : ""}</text>
+        <text class="kind" x=${x(i) + 38} y=${TOP + 27}>${troubled[id] ? `${NAMES[id]} · has errors` : s.type ? `${id === "source" ? "From" : "To"} ${s.type}` : NAMES[id]}</text>
         <text class="title" x=${x(i) + 14} y=${TOP + 57}>${cut(s.title, 18)}</text>
         <text class="detail" x=${x(i) + 14} y=${TOP + 80}>${cut(s.detail, 18)}</text>
       </g>`;

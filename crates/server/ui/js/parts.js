@@ -9,6 +9,7 @@ const PATHS = {
   overview: "M3 12h4l3-7 4 14 3-7h4",
   flow: "M4 7h6a4 4 0 0 1 4 4v2a4 4 0 0 0 4 4h2M4 17h3M17 7h3",
   endpoint: "M9 7V3m6 4V3M7 7h10v4a5 5 0 0 1-10 0zM12 16v5",
+  secret: "M8 11a4.5 4.5 0 1 1 4.3 3.200L11 15.500V18H8.500v2.500H4V17l4.200-4.200A4.500 4.500 0 0 1 8 11zM14.500 9.500h.01",
   profile: "M4 6h16M4 12h16M4 18h16M8 4v4m8 2v4m-6 2v4",
   schema: "M5 4h9l5 5v11H5zM14 4v5h5M9 13h6m-6 3h4",
   state: "M4 6c0-1.7 3.6-3 8-3s8 1.3 8 3-3.6 3-8 3-8-1.3-8-3zm0 0v12c0 1.7 3.6 3 8 3s8-1.3 8-3V6M4 12c0 1.7 3.6 3 8 3s8-1.3 8-3",
@@ -27,6 +28,14 @@ export const Icon = ({ name, size = 20 }) => html`<svg width=${size} height=${si
 
 export const Chip = ({ mood, children }) => html`<span class=${`chip ${mood}`}>${children}</span>`;
 
+// How full something is, `value` from 0 to 1.
+export function Meter({ value, label, under }) {
+  const percent = Math.min(100, Math.max(0, value * 100));
+  const said = percent > 0 && percent < 1 ? "under 1 %" : `${Math.round(percent)} %`;
+  return html`<div class="fill"><div class=${`meter ${percent > 90 ? "bad" : percent > 75 ? "warn" : ""}`} role="meter" aria-label=${label} aria-valuemin="0" aria-valuemax="100" aria-valuenow=${Math.round(percent)}
+    aria-valuetext=${said}><i style=${{ width: `${percent}%` }}></i></div><span class="under">${said}${under && ` · ${under}`}</span></div>`;
+}
+
 export function Spark({ values, width = 92, height = 28, label }) {
   const max = Math.max(...values, 0.001);
   const step = width / 59;
@@ -43,7 +52,7 @@ export const count = n => n < 100_000 ? whole.format(n) : short.format(n);
 export const perSecond = n => n === 0 ? "0" : n < 0.95 ? n.toFixed(1) : n < 10 && n % 1 > 0.05 ? n.toFixed(1) : count(Math.round(n));
 export function bytes(n) {
   for (const unit of ["B", "KiB", "MiB", "GiB"]) {
-    if (n < 1024 || unit === "GiB") return `${unit === "B" ? n : n.toFixed(1)} ${unit}`;
+    if (n < 1024 || unit === "GiB") return `${Number(n.toFixed(1))} ${unit}`;
     n /= 1024;
   }
 }
@@ -54,6 +63,8 @@ export function age(seconds) {
   if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
   return `${Math.round(seconds / 86_400)} d`;
 }
+// A time that something took, in milliseconds.
+export const took = ms => ms < 10 ? `${ms.toFixed(1)} ms` : ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`;
 export const since = iso => age((Date.now() - Date.parse(iso)) / 1000);
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 
@@ -71,8 +82,8 @@ export function Dialog({ title, onClose, actions, children }) {
   </dialog>`;
 }
 
-export function Field({ label, hint, said, id, children }) {
-  return html`<div class="field"><label for=${id}>${label}</label>${children}
+export function Field({ label, hint, said, id, wide, children }) {
+  return html`<div class=${`field ${wide ? "wide" : ""}`}><label for=${id}>${label}</label>${children}
     ${said && html`<div class="said" id=${`${id}-said`}>${said}</div>`}
     ${hint && html`<div class="hint">${hint}</div>`}</div>`;
 }
@@ -166,7 +177,7 @@ export function Combo({ value, onInput, options, id, placeholder, label, mono = 
   };
   return html`<div class="combo">
     <input id=${id ?? own} class=${mono ? "mono" : ""} role="combobox" autocomplete="off" spellcheck=${false} aria-label=${label} aria-expanded=${String(open && shown.length > 0)}
-      aria-controls=${`${own}-list`} aria-autocomplete="list" aria-activedescendant=${open && at >= 0 ? `${own}-${at}` : undefined} aria-invalid=${invalid ? "true" : undefined}
+      aria-controls=${open && shown.length > 0 ? `${own}-list` : undefined} aria-autocomplete="list" aria-activedescendant=${open && at >= 0 ? `${own}-${at}` : undefined} aria-invalid=${invalid ? "true" : undefined}
       placeholder=${placeholder} value=${value} onInput=${e => { onInput(e.target.value); setOpen(true); setAt(-1); }}
       onFocus=${() => setOpen(true)} onBlur=${() => setOpen(false)} onKeyDown=${key} />
     ${open && shown.length > 0 && html`<div class="suggest" id=${`${own}-list`} role="listbox" aria-label=${label ?? "Suggestions"}>

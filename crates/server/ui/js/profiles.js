@@ -25,7 +25,7 @@ export function Profiles({ path }) {
     .map(key => ({ namespace: key.split("/")[0], name: key.split("/")[1], implicit: true }));
   const all = [...written, ...unwritten].sort((a, b) => a.name.localeCompare(b.name));
   return html`<div class="head"><div class="grow"><h1>Profiles</h1><p class="sub">A profile runs the data flows in it, in one or more instances that share the work.</p></div>
-      <div class="actions">${!asked.value.readOnly && html`<a class="button main" href="#/profiles/new"><${Icon} name="plus" size=${17} />New profile</a>`}</div></div>
+      <div class="actions"><a class="button main" href="#/profiles/new"><${Icon} name="plus" size=${17} />New profile</a></div></div>
     ${all.length === 0 ? html`<section class="card"><${Empty} icon="profile" title="Only the default profile"><p>It exists without being written, and runs one instance of each flow.</p></${Empty}></section>` : html`<div class="stack">${all.map(profile => {
       const own = flows.filter(f => f.namespace === profile.namespace && f.profile === profile.name);
       const health = profile.status?.healthState;

@@ -1,6 +1,6 @@
 // Resources: what there is, whether a draft is right, and how it is put in place of what runs.
 
-import { html, useEffect, useMemo, useRef, useState, Dialog, Icon, toast } from "./parts.js";
+import { html, useEffect, useMemo, useRef, useState, Dialog, Icon, plural, toast } from "./parts.js";
 import { api, enc } from "./api.js";
 import { live } from "./live.js";
 import { Diff } from "./compare.js";
@@ -26,8 +26,12 @@ export async function filesWith(text, { kind, namespace, name }) {
 }
 
 export async function check(text, id) {
-  const report = await api("/check", { method: "POST", json: { files: await filesWith(text, id), namespace: id.namespace } });
-  // what this page was not told of are secrets, and flows need not be there for an endpoint
+  const [files, secrets] = await Promise.all([filesWith(text, id), list("Secret")]);
+  // that they are there, and with which keys, is all that is known of them
+  const known = secrets.items.filter(item => item.keys).map(({ namespace, name, keys }) => ({ name: `Secret/${namespace}/${name}`,
+    text: JSON.stringify({ apiVersion: "v1", kind: "Secret", metadata: { namespace, name }, stringData: Object.fromEntries(keys.map(key => [key, "known"])) }) }));
+  const report = await api("/check", { method: "POST", json: { files: [...known, ...files], namespace: id.namespace } });
+  // what is said of others is no matter of this page
   return report.diagnostics.filter(d => d.file === "draft");
 }
 
@@ -94,7 +98,8 @@ export async function remove(item, onDone) {
   const path = `/resources/${item.kind}/${enc(item.namespace)}/${enc(item.name)}`;
   await api(path, { method: "DELETE" });
   live.refresh();
-  toast(`${item.name} is deleted`, { action: { name: "Undo", run: () => undo(path, item.text, onDone) } });
+  // what is never shown can't be put back
+  toast(`${item.name} is deleted`, item.text ? { action: { name: "Undo", run: () => undo(path, item.text, onDone) } } : {});
   onDone?.();
 }
 
@@ -150,20 +155,28 @@ export function Review({ id, before, version, text, onClose, onDone }) {
   </${Dialog}>`;
 }
 
-// The bar at the foot of a page with a draft that is not applied.
-export function Pending({ draft, base, readOnly, errors, isNew, onReview, onDiscard }) {
+export function download(name, text) {
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(new Blob([text], { type: "text/yaml" })), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+// Why an instance that runs files changes none of them, and the way to do it.
+export const RunsFiles = ({ children }) => html`<p class="notice">This instance runs files, so that there is one place to change things. ${children}</p>`;
+
+// The bar at the foot of a page with a draft that is not applied. `file`: where it was written.
+export function Pending({ draft, base, file, readOnly, errors, isNew, onReview, onDiscard }) {
   if (!isNew && draft.text === base && !draft.canRedo) return null;
-  const file = () => {
-    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(new Blob([draft.text], { type: "text/yaml" })), download: "manifest.yaml" });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  };
+  const copy = () => navigator.clipboard.writeText(draft.text).then(() => toast("Copied"), error => toast(error.message, { bad: true }));
+  const name = `${nameIn(draft.text, { name: "manifest" }).name}.yaml`;
   return html`<div class="pending" role="region" aria-label="Unapplied changes">
     <span class="grow"><b>${isNew ? "Not made yet" : draft.text === base ? "As it runs" : "Not applied yet"}</b>
-      <span class="quiet small"> ${readOnly ? "This instance runs files: save the text there, and it takes effect with run --watch." : errors > 0 ? `${errors} ${errors === 1 ? "error" : "errors"} to mend first` : ""}</span></span>
+      <span class="quiet small"> ${readOnly ? html`This instance runs files: put the text ${isNew ? "into a file beside them" : html`into <code>${file}</code>`}. With <code>run --watch</code> it takes effect at once, else with the next start.`
+        : errors > 0 ? `${plural(errors, "error")} to mend first` : ""}</span></span>
     <button class="bare" aria-label="Undo" title="Undo" disabled=${!draft.canUndo} onClick=${draft.undo}><${Icon} name="undo" size=${18} /></button>
     <button class="bare" aria-label="Redo" title="Redo" disabled=${!draft.canRedo} onClick=${draft.redo}><${Icon} name="redo" size=${18} /></button>
     <button onClick=${onDiscard}>Discard</button>
-    ${readOnly ? html`<button class="main" onClick=${file}>Download</button>` : html`<button class="main" disabled=${errors > 0 || !isNew && draft.text === base} onClick=${onReview}>Review and apply</button>`}
+    ${readOnly ? html`<button onClick=${copy}>Copy</button><button class="main" onClick=${() => download(name, draft.text)}>Download</button>`
+      : html`<button class="main" disabled=${errors > 0 || !isNew && draft.text === base} onClick=${onReview}>Review and apply</button>`}
   </div>`;
 }

@@ -5,6 +5,7 @@ import { api, enc } from "./api.js";
 import { useLive } from "./live.js";
 import { Diff } from "./compare.js";
 import { useStream } from "./messages.js";
+import { RunsFiles, download } from "./resources.js";
 
 export function Schemas({ path }) {
   const asked = useAsked(() => api("/schemas"), []);
@@ -54,7 +55,7 @@ function columnsOf(document) {
 const BROKER = "#";
 
 function Generator({ known, onDone }) {
-  const { flows } = useLive();
+  const { flows, instance } = useLive();
   const [flow, setFlow] = useState("");
   const [topic, setTopic] = useState("");
   const [stage, setStage] = useState("transformed");
@@ -78,15 +79,18 @@ function Generator({ known, onDone }) {
       setError(null);
     } catch (failed) { setError(failed); }
   };
-  const add = async () => {
+  // as a resource: what flows refer to must be among those
+  const manifest = () => JSON.stringify({ apiVersion: "tidegate.dev/v1", kind: "Schema", metadata: { name }, spec: { version: Number(version), format, content: text } }, null, 2);
+  const put = async (path, body, said) => {
     try {
-      // as a resource: what flows refer to must be among those
-      const manifest = { apiVersion: "tidegate.dev/v1", kind: "Schema", metadata: { name }, spec: { version: Number(version), format, content: text } };
-      await api("/apply", { method: "POST", json: { files: [{ name: `Schema/${name}`, text: JSON.stringify(manifest, null, 2) }] } });
-      toast(`aio-sr://${name}:${version} is added`);
+      await api(path, body);
+      toast(said);
       onDone({ name, version });
-    } catch (failed) { setError(failed); }
+    } catch (failed) { setError(failed.report?.diagnostics.find(d => d.severity === "error") ?? failed); }
   };
+  const add = () => put("/apply", { method: "POST", json: { files: [{ name: `Schema/${name}`, text: manifest() }] } }, `aio-sr://${name}:${version} is added`);
+  const register = () => put(`/schemas/${enc(name)}/${version}`, { method: "PUT", text }, `Version ${version} is in the registry`);
+  const incomplete = !name || !text;
   return html`<section class="card" aria-label="New schema"><header><h2>New schema</h2></header><div class="body form">
     <div class="cols"><${Field} id=${ids[0]} label="Samples from"><select id=${ids[0]} value=${flow} onChange=${e => setFlow(e.target.value)}><option value="">choose</option><option value=${BROKER}>a topic of the local broker</option>${flows?.filter(f => f.source).map(f => html`<option key=${f.key} value=${f.key}>the data flow ${f.name}</option>`)}</select></${Field}>
       ${fromTopic ? html`<${Field} id=${ids[1]} label="Topic filter"><input id=${ids[1]} class="mono" placeholder="factory/+/press" value=${topic} onInput=${e => setTopic(e.target.value)} /></${Field}>` : html`<${Field} id=${ids[1]} label="Which messages"><select id=${ids[1]} value=${stage} onChange=${e => setStage(e.target.value)}><option value="transformed">After the transformation</option><option value="source">As they come in</option></select></${Field}>`}
@@ -95,5 +99,7 @@ function Generator({ known, onDone }) {
     <div class="row wrap"><button onClick=${make} disabled=${samples.length === 0}>Generate from ${plural(samples.length, "message")}</button><span class="small quiet" role="status">${(chosen || topic) && samples.length === 0 ? "waiting for messages" : ""}</span></div>
     <${Trouble} error=${error} />${warnings.map(w => html`<p class="notice warn">${w}</p>`)}
     <${Field} id=${ids[4]} label="Document" hint="Generated, or written by hand."><textarea id=${ids[4]} class="mono" rows="18" spellcheck=${false} value=${text} onInput=${e => setText(e.target.value)}></textarea></${Field}>
-    <div><button class="main" disabled=${!name || !text} onClick=${add}>Add ${name || "the schema"}${name && `, version ${version}`}</button></div></div></section>`;
+    ${instance?.readOnly ? html`<${RunsFiles}>Flows can refer to the schema once it is in a file beside them. Clients can have it from the registry at once.</${RunsFiles}>
+        <div class="row wrap"><button class="main" disabled=${incomplete} onClick=${() => download(`${name}-${version}.json`, manifest())}>Download</button><button disabled=${incomplete} onClick=${register}>Put it into the registry</button></div>`
+      : html`<div><button class="main" disabled=${incomplete} onClick=${add}>Add ${name || "the schema"}${name && `, version ${version}`}</button></div>`}</div></section>`;
 }

@@ -35,6 +35,9 @@ fn a_session_keeps_subscriptions_and_messages_for_its_interval() {
     world.send("t", "1", Q1);
     assert_eq!(world.publish(message("t", "0", Q0)), Verdict::Accepted { matched: true });
     world.advance(9 * SECOND);
+    let waiting = world.core.waiting("a", world.now);
+    assert_eq!(waiting, Some(Waiting { messages: 1, oldest_age: Some(9 * SECOND) }));
+    assert_eq!(world.core.waiting("b", world.now), None);
 
     let mut client = world.connect_with("a", false, 10);
     assert!(client.session_present);
