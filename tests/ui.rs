@@ -45,6 +45,16 @@ async fn machines_get_a_history_on_the_local_disk() {
 }
 
 #[tokio::test]
+async fn every_endpoint_type_is_made_by_form_alone() {
+    play("forms", &[]).await;
+}
+
+#[tokio::test]
+async fn an_instance_that_runs_files_says_how_to_change_them() {
+    play("files", &[repository().join("examples/quickstart").to_str().unwrap()]).await;
+}
+
+#[tokio::test]
 async fn text_and_picture_follow_each_other() {
     play("yaml", &[]).await;
 }

@@ -18,7 +18,7 @@ const press = `    - operationType: BuiltInTransformation
             output: '*'
           - inputs: [temperature]
             output: temperatureF
-            expression: cToF($1)
+            expression: round_n(cToF($1), 1)
           - inputs: [$context(machines).line]
             output: line
 `;
@@ -28,6 +28,41 @@ const tank = `    - operationType: BuiltInTransformation
           - inputs: [level]
             output: litres
             expression: galToL($1)
+`;
+const history = `    - operationType: BuiltInTransformation
+      builtInTransformationSettings:
+        serializationFormat: Delta
+        schemaRef: aio-sr://press:2
+        map:
+          - inputs: [temperature]
+            output: temperature
+          - inputs: [pressure]
+            output: pressure
+`;
+const HUB = `apiVersion: connectivity.iotoperations.azure.com/v1
+kind: DataflowEndpoint
+metadata:
+  name: event-hub
+  namespace: azure-iot-operations
+spec:
+  endpointType: Kafka
+  kafkaSettings:
+    host: plant.servicebus.windows.net:9093
+    authentication:
+      method: Sasl
+      saslSettings:
+        saslType: Plain
+        secretRef: hub-login
+`;
+const HISTORY = `apiVersion: connectivity.iotoperations.azure.com/v1
+kind: DataflowEndpoint
+metadata:
+  name: history
+  namespace: azure-iot-operations
+spec:
+  endpointType: LocalStorage
+  localStorageSettings:
+    persistentVolumeClaimRef: history
 `;
 const MACHINES = [["P-0", "north", "early"], ["P-1", "north", "late"], ["P-2", "south", "early"], ["P-3", "south", "late"]];
 const PROFILE = `apiVersion: connectivity.iotoperations.azure.com/v1
@@ -40,20 +75,16 @@ spec:
 `;
 const values = (kind, name, values) => JSON.stringify({ apiVersion: "v1", kind, metadata: { name, namespace: "azure-iot-operations" }, [kind === "Secret" ? "stringData" : "data"]: values });
 
-const put = async (path, body) => {
-  const answer = await fetch(`${http}/api/v1${path}`, { method: "PUT", body });
-  if (!answer.ok) throw new Error(`${path}: ${await answer.text()}`);
-};
-
 // Builds it and sets its machines going.
 export async function factory() {
-  await put("/state/machines", MACHINES.map(([id, line, shift]) => JSON.stringify({ id, line, shift })).join("\n"));
+  await fetch(`${http}/api/v1/state/machines`, { method: "PUT", body: MACHINES.map(([id, line, shift]) => JSON.stringify({ id, line, shift })).join("\n") });
   const columns = [["temperature", "double"], ["pressure", "integer"], ["line", "string"]];
-  const schema = fields => JSON.stringify({ $schema: "Delta/1.0", type: "object", properties: { type: "struct", fields: fields.map(([name, type]) => ({ name, type, nullable: true, metadata: {} })) } });
-  for (const [version, n] of [["1", 2], ["2", 3]]) await put(`/schemas/press/${version}`, schema(columns.slice(0, n)));
-  await apply(endpointManifest("plant-broker"), PROFILE,
+  const schema = (version, n) => JSON.stringify({ apiVersion: "tidegate.dev/v1", kind: "Schema", metadata: { name: "press" }, spec: { version, format: "Delta/1.0",
+    content: { $schema: "Delta/1.0", type: "object", properties: { type: "struct", fields: columns.slice(0, n).map(([name, type]) => ({ name, type, nullable: true, metadata: {} })) } } } });
+  await apply(endpointManifest("plant-broker"), HUB, HISTORY, PROFILE, schema(1, 2), schema(2, 3),
     values("Secret", "hub-login", { username: "operator", password: "hush" }), values("ConfigMap", "plant-ca", { "ca.crt": "-----BEGIN CERTIFICATE-----\n" }),
     flowManifest("press-to-mes", { destination: "mes/${inputTopic.2}/press", transform: press }),
+    flowManifest("press-history", { destination: "press", endpoint: "history", transform: history }),
     flowManifest("tank-levels", { source: "factory/+/tank", destination: "mes/${inputTopic.2}/tank", transform: tank }),
     flowManifest("packaging-counts", { source: "factory/+/pack", destination: "mes/pack", profile: "packaging" }),
     flowManifest("all-to-archive", { source: "factory/#", destination: "archive/${inputTopic}" }),
@@ -80,7 +111,7 @@ export const PAGES = [
   ["flow", FLOW, async page => {
     await pickStage(page, "map", "Live messages");
     await page.getByRole("region", { name: "After" }).waitFor();
-    await page.getByText("of late").first().waitFor();
+    await page.getByText("lately").first().waitFor();
     await page.getByRole("button", { name: "Hold" }).click();
   }],
   ["edit", FLOW, async page => {
@@ -104,7 +135,7 @@ export const PAGES = [
     await page.getByText("Not reached").waitFor();
   }],
   ["endpoint-new", "#/endpoints/new", async page => {
-    await page.getByLabel("Name", { exact: true }).fill("event-hub");
+    await page.getByLabel("Name", { exact: true }).fill("analytics-hub");
     await page.getByLabel("Endpoint type").selectOption("Kafka");
     await page.getByLabel("Host", { exact: true }).fill("plant.servicebus.windows.net:9093");
     await page.getByLabel("Method", { exact: true }).selectOption("Sasl");
@@ -122,7 +153,7 @@ export const PAGES = [
     await page.getByLabel("For", { exact: true }).selectOption("certificate");
     await page.getByLabel("Value of client_cert.pem").fill("-----BEGIN CERTIFICATE-----");
   }],
-  ["profiles", "#/profiles", text("exists without being written")],
+  ["profiles", "#/profiles", page => page.getByRole("cell", { name: /^[1-9]/ }).first().waitFor()],
   ["", "#/profiles/new", text("no errors")],
   ["schemas", "#/schemas/press/2", async page => {
     await page.getByRole("tab", { name: "Against version 1" }).click();
@@ -146,6 +177,7 @@ export const PAGES = [
     await page.getByRole("button", { name: "Listener", exact: true }).click();
     await page.getByLabel("Address", { exact: true }).fill("0.0.0.0:8883");
     await page.getByText("no errors").waitFor();
+    await page.evaluate(() => { document.activeElement.blur(); scrollTo(0, 0); });
   }],
 ];
 

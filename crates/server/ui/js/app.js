@@ -3,25 +3,35 @@
 import { html, render, useEffect, useRef, useState, Icon, Toasts } from "./parts.js";
 import { useLive } from "./live.js";
 import { Overview } from "./overview.js";
-import { FlowPage } from "./flow.js";
-import { Endpoints } from "./endpoints.js";
-import { Profiles } from "./profiles.js";
-import { Schemas } from "./schemas.js";
-import { StateStore } from "./state.js";
-import { Letters } from "./letters.js";
-import { Secrets } from "./secrets.js";
-import { BrokerPage } from "./broker.js";
 
+// The overview comes with this; the other pages come when they are wanted, or when there is nothing else to do.
 const PAGES = [
-  ["", "Overview", "overview", Overview],
-  ["endpoints", "Endpoints", "endpoint", Endpoints],
-  ["secrets", "Secrets", "secret", Secrets],
-  ["profiles", "Profiles", "profile", Profiles],
-  ["schemas", "Schemas", "schema", Schemas],
-  ["state", "State store", "state", StateStore],
-  ["letters", "Dead letters", "letter", Letters],
-  ["broker", "Broker", "broker", BrokerPage],
+  ["", "Overview", "overview", async () => Overview],
+  ["endpoints", "Endpoints", "endpoint", async () => (await import("./endpoints.js")).Endpoints],
+  ["secrets", "Secrets", "secret", async () => (await import("./secrets.js")).Secrets],
+  ["profiles", "Profiles", "profile", async () => (await import("./profiles.js")).Profiles],
+  ["schemas", "Schemas", "schema", async () => (await import("./schemas.js")).Schemas],
+  ["state", "State store", "state", async () => (await import("./state.js")).StateStore],
+  ["letters", "Dead letters", "letter", async () => (await import("./letters.js")).Letters],
+  ["broker", "Broker", "broker", async () => (await import("./broker.js")).BrokerPage],
 ];
+const loadFlow = async () => (await import("./flow.js")).FlowPage;
+const loaded = new Map([[PAGES[0][3], Overview]]);
+
+function usePage(load) {
+  const [turn, setTurn] = useState(0);
+  useEffect(() => {
+    if (loaded.has(load)) return;
+    let timer;
+    const again = () => setTurn(n => n + 1);
+    // where it does not come, the instance does not answer, and that is said at the top
+    load().then(Page => { loaded.set(load, Page); again(); }, () => { timer = setTimeout(again, 1000); });
+    return () => clearTimeout(timer);
+  }, [load, turn]);
+  return loaded.get(load);
+}
+
+const atRest = window.requestIdleCallback ?? (run => setTimeout(run, 500));
 
 // ---- theme ----
 
@@ -72,7 +82,7 @@ function App() {
   const [first, ...rest] = path;
   const isFlow = first === "flow" || first === "new";
   const page = PAGES.find(([id]) => id === first) ?? PAGES[0];
-  const Page = isFlow ? FlowPage : page[3];
+  const Page = usePage(isFlow ? loadFlow : page[3]);
   useEffect(() => {
     document.title = `${first === "flow" ? rest[1] : first === "new" ? "New data flow" : page[1]} · tidegate`;
   }, [path.join("/")]);
@@ -92,10 +102,11 @@ function App() {
     </nav>
     <main id="main" ref=${main} tabindex="-1">
       ${lost && html`<div class="lost-bar" role="alert">The instance does not answer: ${lost}. What you see is from before; it goes on by itself.</div>`}
-      <${Page} key=${isFlow ? path.join("/") : first} path=${rest} isNew=${first === "new"} />
+      ${Page && html`<${Page} key=${isFlow ? path.join("/") : first} path=${rest} isNew=${first === "new"} />`}
     </main>
     <${Toasts} />
   </div>`;
 }
 
 render(html`<${App} />`, document.getElementById("app"));
+atRest(() => [loadFlow, ...PAGES.map(([, , , load]) => load)].forEach(load => load().catch(() => {})));

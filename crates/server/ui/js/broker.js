@@ -10,7 +10,7 @@ import { list } from "./resources.js";
 export function BrokerPage({ path }) {
   const { broker, flows } = useLive();
   const tab = path[0] || "topics";
-  if (tab === "settings" && path[1]) return html`<${ManifestPage} kind="Broker" path=${path.slice(1)} template=${NEW} base="broker/settings" title="Broker setting"
+  if (tab === "settings" && path[1]) return html`<${ManifestPage} kind="Broker" path=${path.slice(1)} template=${NEW} base="broker/settings" title="Broker setting" heading="Settings of the local broker"
     note="Changed settings take effect when the instance is started the next time. What connects by the command line's listeners goes on meanwhile." />`;
   if (!flows) return html`<h1>Local broker</h1>`;
   if (!broker) return html`<h1>Local broker</h1><section class="card"><${Empty} icon="broker" title="The broker is another process"><p>This instance was told to use another broker for the host <code>aio-broker</code>, so what it holds is not known here.</p></${Empty}></section>`;

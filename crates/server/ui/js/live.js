@@ -58,6 +58,7 @@ class Live {
       total.letters += flow.letters;
     }
     for (const one of [...dataflows, total]) this.#sample(one, at);
+    for (const flow of dataflows) flow.otherNamespace = flow.namespace !== instance.namespace;
     const known = new Set(dataflows.map(flow => flow.key));
     for (const key of this.#histories.keys()) if (key && !known.has(key)) this.#histories.delete(key);
     this.state = { instance, flows: dataflows, byKey: new Map(dataflows.map(f => [f.key, f])), broker, total, lost: null, at };

@@ -9,14 +9,14 @@ import { problemsAt } from "./builder.js";
 import { ReferenceButton, useReferents } from "./secrets.js";
 import { Pending, Review, filesWith, list, remove, useCheck, useDraft, useUndoKeys } from "./resources.js";
 
-export function ManifestPage({ kind, path, template, base, title, note }) {
+export function ManifestPage({ kind, path, template, base, title, heading, note }) {
   const isNew = path[0] === "new";
   const resource = useAsked(() => isNew ? fresh(template, kind) : api(`/resources/${kind}/${enc(path[0])}/${enc(path[1])}`), [path.join("/")]);
   const reference = useAsked(() => api("/reference"), []);
   const { value: all } = useAsked(() => list(kind), []);
   if (resource.error) return html`<h1>${path[1]}</h1><${Trouble} error=${resource.error} />`;
   if (!resource.value || !all || !reference.value && !reference.error) return html`<h1>${isNew ? `New ${title.toLowerCase()}` : path[1]}</h1>`;
-  return html`<${Manifest} key=${path.join("/")} resource=${resource.value} again=${resource.again} isNew=${isNew} kind=${kind} base=${base} title=${title} note=${note} readOnly=${all.readOnly} fields=${reference.value?.kinds.find(k => k.kind === kind)?.fields} />`;
+  return html`<${Manifest} key=${path.join("/")} resource=${resource.value} again=${resource.again} isNew=${isNew} kind=${kind} base=${base} title=${title} heading=${heading} note=${note} readOnly=${all.readOnly} fields=${reference.value?.kinds.find(k => k.kind === kind)?.fields} />`;
 }
 
 async function fresh(template, kind) {
@@ -28,7 +28,7 @@ async function fresh(template, kind) {
   return { kind, namespace, name, text: template(name, namespace), resourceVersion: null };
 }
 
-function Manifest({ resource, again, isNew, kind, base, title, note, readOnly, fields }) {
+function Manifest({ resource, again, isNew, kind, base, title, heading, note, readOnly, fields }) {
   const before = isNew ? undefined : resource.text;
   const draft = useDraft(resource.text);
   useUndoKeys(draft);
@@ -44,18 +44,18 @@ function Manifest({ resource, again, isNew, kind, base, title, note, readOnly, f
   const all = ok ? doc.toJS() : null;
   const spec = ok ? rootOf(doc).reduce((v, k) => v?.[k], all) ?? {} : {};
   const nameField = useId();
+  const trial = useTrial(spec.endpointType, draft.text, id, all?.metadata?.name ?? resource.name);
   const done = target => { setReview(false); location.hash = `#/${base}/${enc(target.namespace)}/${enc(target.name)}`; if (!isNew) again(); };
   const drop = async () => { try { await remove(resource); location.hash = `#/${base}`; } catch (e) { toast(e.message, { bad: true }); setSure(false); } };
   const current = checked === draft.text ? diagnostics : [];
-  return html`<div class="head"><div class="grow"><p class="crumb"><a href=${`#/${base}`}>${title}s</a> <span class="quiet">/ ${resource.namespace}</span></p><h1>${isNew ? `New ${title.toLowerCase()}` : resource.name}</h1></div>
-      <div class="actions">${isNew ? html`<${Field} id=${nameField} label="Name"><input id=${nameField} class="mono" value=${all?.metadata?.name ?? ""} onInput=${e => draft.write(edit(draft.text, d => d.setIn(["metadata", "name"], e.target.value)))} /></${Field}>` : !readOnly && html`<button class="bad" onClick=${() => setSure(true)}>Delete</button>`}</div></div>
+  return html`<div class="head"><div class="grow"><p class="crumb"><a href=${`#/${base}`}>${title}s</a> <span class="quiet">/ ${resource.namespace}</span></p><h1>${heading ?? (isNew ? `New ${title.toLowerCase()}` : resource.name)}</h1></div>
+      <div class="actions">${isNew ? !heading && html`<${Field} id=${nameField} label="Name"><input id=${nameField} class="mono" value=${all?.metadata?.name ?? ""} onInput=${e => draft.write(edit(draft.text, d => d.setIn(["metadata", "name"], e.target.value)))} /></${Field}>` : !readOnly && html`<button class="bad" onClick=${() => setSure(true)}>Delete</button>`}</div></div>
     <div class="work">
-      <section class="card" aria-label="Settings"><header><h2>Settings</h2></header><div class="body form">
+      <section class="card" aria-label="Settings"><header><h2>Settings</h2>${trial.button}</header><div class="body form">
+        ${trial.said}
         ${note && html`<p class="notice">${note}</p>`}
         ${!ok ? html`<p class="notice warn">Mend the text first; then the form can show it.</p>` : !fields ? html`<p class="quiet">The form is not to be had just now; the text beside it is.</p>`
           : html`<${Fields} fields=${kind === "DataflowEndpoint" ? endpointFields(fields, spec) : fields} value=${spec} path=${[]} form=${{ text: draft.text, write: draft.write, diagnostics: current, referents }} />`}
-        ${["Mqtt", "Kafka"].includes(spec.endpointType) ? html`<${TestConnection} text=${draft.text} id=${id} name=${all?.metadata?.name ?? resource.name} />`
-          : kind === "DataflowEndpoint" && html`<p class="hint small quiet">Whether it can be reached shows in the health of the flows that use it.</p>`}
       </div></section>
       <section class="card" aria-label="YAML"><header><h2>YAML</h2><span class="small quiet" role="status">${error ? error.message : checked !== draft.text ? "checking" : errors ? `${errors} ${errors === 1 ? "error" : "errors"}` : "no errors"}</span></header>
         <div class="body stack-s"><${Editor} label="Manifest in YAML" value=${draft.text} onInput=${draft.write} diagnostics=${current} height=${Math.min(560, Math.max(240, draft.text.split("\n").length * 20 + 30))} focusLine=${jump} />
@@ -81,11 +81,11 @@ const hasForm = (field, value) => value?.[field.name] !== undefined || field.fie
 // What most endpoints do well without.
 const isSpecial = field => !field.required && !field.fields && field.default !== undefined || ["clientIdPrefix", "partitionKeyProperty"].includes(field.name);
 
-// `form`: what all fields share.
-function Fields({ fields, value, path, form }) {
+// `form`: what all fields share; `needed`: whether the object that the fields are in is or must be there.
+function Fields({ fields, value, path, form, needed = true }) {
   const shown = fields.filter(f => hasForm(f, value));
   const special = path.length === 1 && /Settings$/.test(path[0]) ? shown.filter(isSpecial) : [];
-  const one = field => html`<${One} key=${field.name} field=${field} value=${value?.[field.name]} siblings=${value} path=${[...path, field.name]} form=${form} />`;
+  const one = field => html`<${One} key=${field.name} field=${field} value=${value?.[field.name]} siblings=${value} path=${[...path, field.name]} form=${form} needed=${needed} />`;
   return html`${shown.filter(f => !special.includes(f)).map(one)}
     ${special.length > 0 && html`<details class="more" open=${special.some(f => value?.[f.name] !== undefined)}><summary>${plural(special.length, "more setting")}</summary><div class="form">${special.map(one)}</div></details>`}`;
 }
@@ -106,7 +106,7 @@ const HOSTS = {
   fabricOneLakeSettings: "https://onelake.dfs.fabric.microsoft.com", dataExplorerSettings: "https://cluster.region.kusto.windows.net", openTelemetrySettings: "collector.example:4317",
 };
 
-function One({ field, value, siblings, path, form }) {
+function One({ field, value, siblings, path, form, needed }) {
   const id = useId();
   const { text, write, diagnostics } = form;
   if (field.fields && !field.list) {
@@ -114,7 +114,7 @@ function One({ field, value, siblings, path, form }) {
     const isMethod = path.at(-2) === "authentication" && field.name.endsWith("Settings");
     if (isMethod && field.name !== blockOf(String(siblings?.method ?? ""))) return null;
     if (field.fields.length === 0) return null;
-    const inside = html`<${Fields} fields=${field.fields} value=${value} path=${path} form=${form} />`;
+    const inside = html`<${Fields} fields=${field.fields} value=${value} path=${path} form=${form} needed=${value !== undefined || needed && (field.required || field.name === "authentication")} />`;
     // what was chosen just above needs no frame of its own
     if (isMethod || path.length === 1 && field.name === blockOf(String(siblings?.endpointType ?? ""))) return inside;
     return html`<fieldset><legend>${words(field.name)}</legend><p class="hint small quiet"><${Sentence} text=${field.doc} /></p>${inside}</fieldset>`;
@@ -124,7 +124,7 @@ function One({ field, value, siblings, path, form }) {
   // what is still to be written is no mistake yet
   const said = wrong && (value === "" ? "This is needed." : html`<${Sentence} text=${`${wrong.message}${wrong.help ? ` — ${wrong.help}` : ""}`} />`);
   if (field.list) return html`<${List} field=${field} value=${value} path=${path} form=${form} said=${said} />`;
-  const doc = [field.doc, HERE[field.name], field.required && "Required."].filter(Boolean).join(" ");
+  const doc = [field.doc, HERE[field.name], field.required && needed && "Required."].filter(Boolean).join(" ");
   const common = { id, "aria-invalid": wrong?.severity === "error" ? "true" : undefined };
   const number = /whole number|number/.test(field.wants);
   const kind = { secretRef: "Secret", trustedCaCertificateConfigMapRef: "ConfigMap", clientCaConfigMapRef: "ConfigMap" }[field.name];
@@ -163,14 +163,15 @@ function List({ field, value, path, form, said }) {
 // Another type or way to log in needs another block of settings; the earlier one goes.
 function changeChoice(field, chosen, path, text, write) {
   let next = set(text, path, chosen || undefined);
-  if (field.name === "endpointType" || field.name === "method") {
+  if (field.name === "endpointType" || path.at(-2) === "authentication") {
     for (const other of field.choices) if (other !== chosen) next = set(next, [...path.slice(0, -1), blockOf(other)], undefined);
     if (chosen) next = edit(next, doc => { const at = [...rootOf(doc), ...path.slice(0, -1), blockOf(chosen)]; if (!doc.hasIn(at)) doc.setIn(at, doc.createNode({})); });
   }
   write(next);
 }
 
-function TestConnection({ text, id, name }) {
+// A connection tried with the draft: a button, and what came of it. Endpoints of other types show in the health of flows.
+function useTrial(type, text, id, name) {
   const [state, setState] = useState(null);
   useEffect(() => setState(null), [text]);
   const go = async () => {
@@ -179,6 +180,9 @@ function TestConnection({ text, id, name }) {
       setState(await api("/endpoints:test", { method: "POST", json: { documents: { files: await filesWith(text, id), namespace: id.namespace }, endpoint: name } }));
     } catch (error) { setState({ ok: false, message: error.report ? "Mend the errors first; they stand beside the text." : error.message }); }
   };
-  return html`<div class="stack-s"><div><button onClick=${go} disabled=${state?.busy}><${Icon} name="endpoint" size=${16} />${state?.busy ? "Connecting" : "Test connection"}</button></div>
-    <div role="status">${state && !state.busy && html`<p class=${`notice ${state.ok ? "" : "bad"}`}><${Chip} mood=${state.ok ? "good" : "bad"}>${state.ok ? `Reached in ${state.milliseconds} ms` : "Not reached"}</${Chip}> <${Sentence} text=${state.message} /> ${state.reasonCode && html`<span class="mono small quiet">${state.reasonCode}</span>`}</p>`}</div></div>`;
+  if (!["Mqtt", "Kafka"].includes(type)) return {};
+  return {
+    button: html`<button class="small" onClick=${go} disabled=${state?.busy}><${Icon} name="endpoint" size=${15} />${state?.busy ? "Connecting" : "Test connection"}</button>`,
+    said: html`<div role="status">${state && !state.busy && html`<p class=${`notice ${state.ok ? "" : "bad"}`}><${Chip} mood=${state.ok ? "good" : "bad"}>${state.ok ? `Reached in ${state.milliseconds} ms` : "Not reached"}</${Chip}> <${Sentence} text=${state.message} /> ${state.reasonCode && html`<span class="mono small quiet">${state.reasonCode}</span>`}</p>`}</div>`,
+  };
 }

@@ -67,7 +67,7 @@ function Flows({ flows }) {
   const [sort, setSort] = useState(["health", false]);
   const shown = useMemo(() => {
     const parts = words.toLowerCase().split(/\s+/).filter(Boolean);
-    const text = flow => [flow.key, flow.profile, moodWord(flow), flow.source?.endpoint, ...flow.source?.dataSources ?? [], flow.destination?.endpoint, flow.destination?.dataDestination].join(" ").toLowerCase();
+    const text = flow => [flow.key, flow.profile, moodWord(flow), flow.source?.type, flow.destination?.type, flow.source?.endpoint, ...flow.source?.dataSources ?? [], flow.destination?.endpoint, flow.destination?.dataDestination].join(" ").toLowerCase();
     const found = parts.length ? flows.filter(flow => { const t = text(flow); return parts.every(p => t.includes(p)); }) : [...flows];
     const [column, up] = sort;
     found.sort((a, b) => (up ? 1 : -1) * COLUMNS[column](a, b) || COLUMNS.name(a, b));
@@ -91,8 +91,11 @@ function Flows({ flows }) {
   </section>`;
 }
 
+// From what to what; the profile if it is another than most have, and the namespace if flows are in several.
+const about = flow => [flow.source && `${flow.source.type} to ${flow.destination.type}`, flow.profile !== "default" && flow.profile, flow.otherNamespace && flow.namespace].filter(Boolean).join(" · ");
+
 const row = flow => html`
-  <div role="cell" class="cut"><a class="name" href=${flowLink(flow)}>${flow.name}</a><div class="route cut">${flow.profile === "default" ? flow.namespace : `${flow.namespace} · ${flow.profile}`}</div></div>
+  <div role="cell" class="cut"><a class="name" href=${flowLink(flow)}>${flow.name}</a><div class="route cut">${about(flow)}</div></div>
   <div role="cell" class="route mono c-route">${flow.source ? html`<div class="cut" title=${flow.source.dataSources.join(", ")}>${flow.source.dataSources.join(", ")}</div><div class="cut" title=${flow.destination.dataDestination}>→ ${flow.destination.dataDestination}</div>` : "could not be read"}</div>
   <div role="cell" class="r">${perSecond(flow.rate.delivered)}</div>
   <div role="cell" class="c-spark"><${Spark} values=${flow.spark} /></div>

@@ -28,12 +28,12 @@ export const Icon = ({ name, size = 20 }) => html`<svg width=${size} height=${si
 
 export const Chip = ({ mood, children }) => html`<span class=${`chip ${mood}`}>${children}</span>`;
 
-// How full something is, `value` from 0 to 1.
+// How full something is, `value` from 0 to 1; `under` makes a sentence of it.
 export function Meter({ value, label, under }) {
   const percent = Math.min(100, Math.max(0, value * 100));
   const said = percent > 0 && percent < 1 ? "under 1 %" : `${Math.round(percent)} %`;
   return html`<div class="fill"><div class=${`meter ${percent > 90 ? "bad" : percent > 75 ? "warn" : ""}`} role="meter" aria-label=${label} aria-valuemin="0" aria-valuemax="100" aria-valuenow=${Math.round(percent)}
-    aria-valuetext=${said}><i style=${{ width: `${percent}%` }}></i></div><span class="under">${said}${under && ` · ${under}`}</span></div>`;
+    aria-valuetext=${said}><i style=${{ width: `${percent}%` }}></i></div><span class="under">${under(said)}</span></div>`;
 }
 
 export function Spark({ values, width = 92, height = 28, label }) {

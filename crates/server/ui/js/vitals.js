@@ -8,7 +8,7 @@ const LOOK_EVERY = 2000, LOOKS_MAX = 6;
 
 // At what rate something fills is a guess; this far ahead it says nothing.
 const SOON = 7 * 86_400;
-const fullIn = seconds => seconds !== null && seconds !== undefined && seconds < SOON ? `, full in ${age(seconds)}` : "";
+const fullIn = seconds => seconds !== null && seconds !== undefined && seconds < SOON ? `, at its end in ${age(seconds)}` : "";
 
 export function Vitals({ flow, broker }) {
   const { whole, write } = useLatencies(flow);
@@ -18,9 +18,9 @@ export function Vitals({ flow, broker }) {
   return html`<dl class="vitals">
     ${lag !== null && lag !== undefined && html`<${Vital} name="Waiting at the source" value=${count(lag)} unit="messages"
       under=${flow.lagAgeSeconds > 0 ? `the first since ${age(flow.lagAgeSeconds)}` : log ? "" : "nothing is late"}>
-      ${log && html`<${Meter} value=${logFill} label="Log of the local broker" under=${`the broker's log${fullIn(log.fullInSeconds)}`} />`}</${Vital}>`}
+      ${log && html`<${Meter} value=${logFill} label="Log of the local broker" under=${percent => `the broker's log is ${percent} full${fullIn(log.fullInSeconds)}`} />`}</${Vital}>`}
     ${spool && html`<${Vital} name="In the spool" value=${count(spool.messages)} unit="messages" under=${spool.oldestAgeSeconds > 0 ? `the first since ${age(spool.oldestAgeSeconds)}` : ""}>
-      <${Meter} value=${spool.bytes / spool.bytesMax} label="Spool" under=${`${bytes(spool.bytes)} of ${bytes(spool.bytesMax)}${fullIn(spool.fullInSeconds)}`} /></${Vital}>`}
+      <${Meter} value=${spool.bytes / spool.bytesMax} label="Spool" under=${() => `${bytes(spool.bytes)} of ${bytes(spool.bytesMax)}${fullIn(spool.fullInSeconds)}`} /></${Vital}>`}
     <${Vital} name="In flight" value=${count(messages.inFlight)} unit="messages" under=${messages.retried ? `${count(messages.retried)} written again` : "taken over, not settled"} />
     ${whole && html`<${Vital} name="From receipt to delivery" value=${took(whole.typical)} under=${`99 of 100 within ${took(whole.slow)}, ${whole.when}`} />`}
     ${write && html`<${Vital} name="One write" value=${took(write.typical)} under=${`99 of 100 within ${took(write.slow)}, ${write.when}`} />`}
@@ -63,7 +63,7 @@ function latency(looks, name) {
   const before = fresh ? first : { count: 0, buckets: [] };
   const bounds = last.buckets.map(({ le, count }, i) => [le, count - (before.buckets[i]?.count ?? 0)]);
   const total = last.count - before.count;
-  return { typical: quantile(bounds, total, 0.5), slow: quantile(bounds, total, 0.99), when: fresh ? "of late" : "since the start" };
+  return { typical: quantile(bounds, total, 0.5), slow: quantile(bounds, total, 0.99), when: fresh ? "lately" : "since the start" };
 }
 
 // As Prometheus does it: evenly spread within a bucket.
