@@ -133,6 +133,7 @@ export const PAGES = [
   ["endpoint", "#/endpoints/azure-iot-operations/plant-broker", async page => {
     await page.getByRole("button", { name: "Test connection" }).click();
     await page.getByText("Not reached").waitFor();
+    await page.getByText("no errors").waitFor();
   }],
   ["endpoint-new", "#/endpoints/new", async page => {
     await page.getByLabel("Name", { exact: true }).fill("analytics-hub");
@@ -153,7 +154,7 @@ export const PAGES = [
     await page.getByLabel("For", { exact: true }).selectOption("certificate");
     await page.getByLabel("Value of client_cert.pem").fill("-----BEGIN CERTIFICATE-----");
   }],
-  ["profiles", "#/profiles", page => page.getByRole("cell", { name: /^[1-9]/ }).first().waitFor()],
+  ["profiles", "#/profiles", page => page.locator("td:nth-child(3)").filter({ hasText: /^[1-9]/ }).first().waitFor()],
   ["", "#/profiles/new", text("no errors")],
   ["schemas", "#/schemas/press/2", async page => {
     await page.getByRole("tab", { name: "Against version 1" }).click();

@@ -10,6 +10,7 @@ mkdirSync(folder, { recursive: true });
 const shoot = (page, name, theme) => page.screenshot({ path: `${folder}/${name}-${theme}.png`, animations: "disabled" });
 
 await run(async page => {
+  await page.setViewportSize({ width: 1280, height: 900 });
   await factory();
   // the overview's last minute is full
   await go(page, "#/");

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/../.."
 tidegate=${2:-target/release/tidegate}
 
 work=$(mktemp -d)
-trap 'kill "$instance" 2>/dev/null; rm -rf "$work"' EXIT
+trap 'kill "$instance" 2>/dev/null; wait "$instance" || true; rm -rf "$work"' EXIT
 "$tidegate" run --data-dir "$work" --http-listen 127.0.0.1:0 --mqtt-listen 127.0.0.1:0 --output json >"$work/ready" 2>"$work/log" &
 instance=$!
 until [ -s "$work/ready" ]; do

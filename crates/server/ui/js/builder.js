@@ -1,6 +1,6 @@
 // The forms of a data flow's stages. Each writes into the draft's text.
 
-import { html, useState, Combo, Field, Icon, useId } from "./parts.js";
+import { html, useState, Combo, Field, Icon, Sentence, useId } from "./parts.js";
 import { Expression } from "./editor.js";
 import { move, parse, readFlow, rootOf, set, withTransform } from "./draft.js";
 import { valueAt } from "./messages.js";
@@ -37,7 +37,7 @@ export function stageOf(text, diagnostic) {
   return ["datasets", "filter", "map"].filter(part => inside([...flow.at.transform, part])).map(part => ({ datasets: "enrich", filter: "filter", map: "map" })[part])[0] ?? null;
 }
 
-const Said = ({ problems }) => problems.filter(p => p.severity !== "note").map(p => html`<div class=${`diag ${p.severity}`} role="alert"><div><b>${p.severity}</b> <span class="code">${p.code}</span> ${p.message}</div>${p.help && html`<div class="quiet">help: ${p.help}</div>`}</div>`);
+const Said = ({ problems }) => problems.filter(p => p.severity !== "note").map(p => html`<div class=${`diag ${p.severity}`} role="alert"><div><b>${p.severity}</b> <span class="code">${p.code}</span> <${Sentence} text=${p.message} /></div>${p.help && html`<div class="quiet">help: <${Sentence} text=${p.help} /></div>`}</div>`);
 
 function EndpointSelect({ value, endpoints, onChange, label, sources }) {
   const id = useId();
@@ -216,15 +216,26 @@ export function DestinationForm({ flow, text, write, endpoints, schemas, topics,
   const storage = !["Mqtt", "Kafka", "OpenTelemetry"].includes(type);
   const headers = Array.isArray(flow.destination.headers) ? flow.destination.headers : [];
   const where = useId(), format = useId(), schema = useId();
-  const transform = (key, value) => { const based = withTransform(text); write(set(based, [...readFlow(based).at.transform, key], value)); };
+  const transform = (based, key, value) => { const next = withTransform(based); return set(next, [...readFlow(next).at.transform, key], value); };
+  // what is said of the transformation as a whole is of its format and its schema
+  const inParts = ["datasets", "filter", "map"].flatMap(part => flow.at.transform ? problemsAt(text, [...flow.at.transform, part], diagnostics).map(p => p.line) : []);
+  const ofOutput = storage && flow.at.transform ? problemsAt(text, flow.at.transform, diagnostics).filter(p => !inParts.includes(p.line)) : [];
+  const columns = type => ["LocalStorage", "DataLakeStorage", "FabricOneLake"].includes(type);
+  const formats = columns(type) ? ["Delta", "Parquet"] : ["Delta", "Parquet", "Json"];
+  const chosen = str(flow.transform.serializationFormat ?? "Json");
+  // files and tables take no JSON, which is what there is if nothing is said
+  const choose = name => {
+    const next = set(text, [...at, "endpointRef"], name);
+    write(columns(endpoints.find(e => e.name === name)?.type) && chosen === "Json" ? transform(next, "serializationFormat", "Delta") : next);
+  };
   return html`<div class="form">
-    <${EndpointSelect} label="Endpoint" value=${str(flow.destination.endpointRef)} endpoints=${endpoints} onChange=${v => put("endpointRef", v)} />
+    <${EndpointSelect} label="Endpoint" value=${str(flow.destination.endpointRef)} endpoints=${endpoints} onChange=${choose} />
     <${Field} id=${where} label=${label} hint=${hint}>
       <${Combo} id=${where} placeholder=${placeholder} value=${str(flow.destination.dataDestination)} options=${type === "Mqtt" ? ["${inputTopic}", ...topics.map(t => Array.isArray(t) ? t[0] : t)] : []} onInput=${v => put("dataDestination", v)} /></${Field}>
     ${storage && html`<div class="cols">
-      <${Field} id=${format} label="Format"><select id=${format} value=${str(flow.transform.serializationFormat ?? "Json")} onChange=${e => transform("serializationFormat", e.target.value)}><option value="Delta">Delta</option><option value="Parquet">Parquet</option><option value="Json">Json</option></select></${Field}>
-      <${Field} id=${schema} label="Schema" hint=${html`What the columns are. <a href="#/schemas/new">Generate one from live messages</a>.`}><${Combo} id=${schema} value=${str(flow.transform.schemaRef)} placeholder="aio-sr://namespace/name:1" options=${schemas} onInput=${v => transform("schemaRef", v || undefined)} /></${Field}></div>`}
-    <${Said} problems=${problemsAt(text, at, diagnostics)} />
+      <${Field} id=${format} label="Format"><select id=${format} value=${chosen} onChange=${e => write(transform(text, "serializationFormat", e.target.value))}>${[...new Set([...formats, chosen])].map(f => html`<option value=${f}>${f}</option>`)}</select></${Field}>
+      <${Field} id=${schema} label="Schema" hint=${html`What the columns are. <a href="#/schemas/new">Generate one from live messages</a>.`}><${Combo} id=${schema} value=${str(flow.transform.schemaRef)} placeholder="aio-sr://namespace/name:1" options=${schemas} onInput=${v => write(transform(text, "schemaRef", v || undefined))} /></${Field}></div>`}
+    <${Said} problems=${[...problemsAt(text, at, diagnostics), ...ofOutput]} />
     ${!storage && html`<div class="field"><span class="label">Headers</span><div class="inputs">${headers.map((header, i) => html`<div class="one" key=${i}>
         <select aria-label=${`What header ${i + 1} does`} value=${str(header.actionType)} onChange=${e => put("headers", headers.map((h, j) => i === j ? { ...h, actionType: e.target.value, ...(e.target.value === "Remove" ? { value: undefined } : { value: h.value ?? "" }) } : h))}>
           <option value="AddIfNotPresent">Add if not there</option><option value="AddOrReplace">Add or replace</option><option value="Remove">Remove</option></select>

@@ -9,7 +9,7 @@ import { Vitals } from "./vitals.js";
 import { NEW_FLOW, readFlow, set, edit } from "./draft.js";
 import { DestinationForm, EnrichForm, FilterForm, MapForm, SourceForm, stageOf } from "./builder.js";
 import { LiveMessages, TryOut, fieldsOf, useSamples, useStream, useTry } from "./messages.js";
-import { Pending, Review, list, remove, useCheck, useDraft, useUndoKeys } from "./resources.js";
+import { Pending, Review, list, remove, useCheck, useDraft, useUndoKeys, verdict } from "./resources.js";
 
 const FORMS = { source: SourceForm, enrich: EnrichForm, filter: FilterForm, map: MapForm, destination: DestinationForm };
 const NAMES = { source: "Source", enrich: "Enrich", filter: "Filter", map: "Map", destination: "Destination" };
@@ -125,7 +125,7 @@ function Flow({ resource, again, isNew, offered, flow, broker }) {
                   fields=${fields} topics=${topics} keys=${keys.value ?? []} diagnostics=${checked === draft.text ? diagnostics : []} tried=${tried} words=${words} />`}
           </div>
         </section>
-        ${showText && html`<section class="card" aria-label="YAML"><header><h2>YAML</h2><span class="small quiet" role="status">${error ? error.message : checked !== draft.text ? "checking" : errors ? `${errors} ${errors === 1 ? "error" : "errors"}` : "no errors"}</span></header>
+        ${showText && html`<section class="card" aria-label="YAML"><header><h2>YAML</h2><span class="small quiet" role="status">${error ? error.message : checked !== draft.text ? "checking" : verdict(diagnostics)}</span></header>
           <div class="body stack-s"><${Editor} label="Manifest in YAML" value=${draft.text} onInput=${draft.write} diagnostics=${checked === draft.text ? diagnostics : []} height=${Math.min(620, Math.max(260, draft.text.split("\n").length * 20 + 30))} focusLine=${jump} />
             <${Diagnostics} diagnostics=${diagnostics.filter(d => d.code !== "TG0318")} text=${checked ?? draft.text} onJump=${setJump} /></div></section>`}
       </div>

@@ -46,7 +46,7 @@ export function Graph({ flow, endpoints, live, selected, onSelect, troubled = {}
   ] : [null, null, null, null];
   const x = i => LEFT + i * (wide + gap);
   const middle = TOP + HEIGHT / 2;
-  const width = x(4) + wide + LEFT, height = TOP + HEIGHT + 62;
+  const width = x(4) + wide + LEFT, height = TOP + HEIGHT + (m ? 62 : 16);
   const key = event => {
     if (event.key !== "Enter" && event.key !== " ") return;
     event.preventDefault();
@@ -74,7 +74,7 @@ export function Graph({ flow, endpoints, live, selected, onSelect, troubled = {}
         onClick=${() => onSelect(id)} onKeyDown=${key}>
         <rect class="box" x=${x(i)} y=${TOP} width=${wide} height=${HEIGHT} rx="12" />
         <path class="glyph" transform=${`translate(${x(i) + 14},${TOP + 14})`} d=${GLYPHS[id]} />
-        <text class="kind" x=${x(i) + 38} y=${TOP + 27}>${troubled[id] ? `${NAMES[id]} · has errors` : s.type ? `${id === "source" ? "From" : "To"} ${s.type}` : NAMES[id]}</text>
+        <text class="kind" x=${x(i) + 38} y=${TOP + 27}>${[{ source: "From", destination: "To" }[id] ?? NAMES[id], troubled[id] ? "· has errors" : s.type].filter(Boolean).join(" ")}</text>
         <text class="title" x=${x(i) + 14} y=${TOP + 57}>${cut(s.title, letters)}</text>
         <text class="detail" x=${x(i) + 14} y=${TOP + 80}>${cut(s.detail, letters)}</text>
       </g>`;

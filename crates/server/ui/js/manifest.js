@@ -7,7 +7,7 @@ import { Diagnostics, Editor } from "./editor.js";
 import { edit, parse, rootOf, set } from "./draft.js";
 import { problemsAt } from "./builder.js";
 import { ReferenceButton, useReferents } from "./secrets.js";
-import { Pending, Review, filesWith, list, remove, useCheck, useDraft, useUndoKeys } from "./resources.js";
+import { Pending, Review, filesWith, list, remove, useCheck, useDraft, useUndoKeys, verdict } from "./resources.js";
 
 export function ManifestPage({ kind, path, template, base, title, heading, note }) {
   const isNew = path[0] === "new";
@@ -51,13 +51,12 @@ function Manifest({ resource, again, isNew, kind, base, title, heading, note, re
   return html`<div class="head"><div class="grow"><p class="crumb"><a href=${`#/${base}`}>${title}s</a> <span class="quiet">/ ${resource.namespace}</span></p><h1>${heading ?? (isNew ? `New ${title.toLowerCase()}` : resource.name)}</h1></div>
       <div class="actions">${isNew ? !heading && html`<${Field} id=${nameField} label="Name"><input id=${nameField} class="mono" value=${all?.metadata?.name ?? ""} onInput=${e => draft.write(edit(draft.text, d => d.setIn(["metadata", "name"], e.target.value)))} /></${Field}>` : !readOnly && html`<button class="bad" onClick=${() => setSure(true)}>Delete</button>`}</div></div>
     <div class="work">
-      <section class="card" aria-label="Settings"><header><h2>Settings</h2>${trial.button}</header><div class="body form">
-        ${trial.said}
+      <section class="card" aria-label="Settings"><header><h2>Settings</h2>${trial.button}</header>${trial.said}<div class="body form">
         ${note && html`<p class="notice">${note}</p>`}
         ${!ok ? html`<p class="notice warn">Mend the text first; then the form can show it.</p>` : !fields ? html`<p class="quiet">The form is not to be had just now; the text beside it is.</p>`
           : html`<${Fields} fields=${kind === "DataflowEndpoint" ? endpointFields(fields, spec) : fields} value=${spec} path=${[]} form=${{ text: draft.text, write: draft.write, diagnostics: current, referents }} />`}
       </div></section>
-      <section class="card" aria-label="YAML"><header><h2>YAML</h2><span class="small quiet" role="status">${error ? error.message : checked !== draft.text ? "checking" : errors ? `${errors} ${errors === 1 ? "error" : "errors"}` : "no errors"}</span></header>
+      <section class="card" aria-label="YAML"><header><h2>YAML</h2><span class="small quiet" role="status">${error ? error.message : checked !== draft.text ? "checking" : verdict(diagnostics)}</span></header>
         <div class="body stack-s"><${Editor} label="Manifest in YAML" value=${draft.text} onInput=${draft.write} diagnostics=${current} height=${Math.min(560, Math.max(240, draft.text.split("\n").length * 20 + 30))} focusLine=${jump} />
           <${Diagnostics} diagnostics=${diagnostics} text=${checked ?? draft.text} onJump=${setJump} /></div></section>
     </div>
@@ -183,6 +182,6 @@ function useTrial(type, text, id, name) {
   if (!["Mqtt", "Kafka"].includes(type)) return {};
   return {
     button: html`<button class="small" onClick=${go} disabled=${state?.busy}><${Icon} name="endpoint" size=${15} />${state?.busy ? "Connecting" : "Test connection"}</button>`,
-    said: html`<div role="status">${state && !state.busy && html`<p class=${`notice ${state.ok ? "" : "bad"}`}><${Chip} mood=${state.ok ? "good" : "bad"}>${state.ok ? `Reached in ${state.milliseconds} ms` : "Not reached"}</${Chip}> <${Sentence} text=${state.message} /> ${state.reasonCode && html`<span class="mono small quiet">${state.reasonCode}</span>`}</p>`}</div>`,
+    said: html`<div class="trial" role="status">${state && !state.busy && html`<p class=${`notice ${state.ok ? "" : "bad"}`}><${Chip} mood=${state.ok ? "good" : "bad"}>${state.ok ? `Reached in ${state.milliseconds} ms` : "Not reached"}</${Chip}> <${Sentence} text=${state.message} /> ${state.reasonCode && html`<span class="mono small quiet">${state.reasonCode}</span>`}</p>`}</div>`,
   };
 }

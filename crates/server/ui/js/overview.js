@@ -35,7 +35,7 @@ export function Overview() {
       <div class="tiles">
         <${Tile} label="Delivered" value=${perSecond(total.rate.delivered)} unit="messages/s" under=${`${bytes(Math.round(total.rate.bytesDelivered))}/s · ${count(total.messages.delivered)} in all`} spark=${total.spark} />
         <${Tile} label="Taken in" value=${perSecond(total.rate.accepted)} unit="messages/s" under=${`${count(total.messages.accepted)} in all · ${count(total.messages.filtered)} filtered`} spark=${total.sparkIn} />
-        <${Tile} label="Waiting" value=${count(total.lag + total.messages.inFlight)} unit="messages" under=${`${count(total.lag)} at sources, ${count(total.messages.inFlight)} in flight`} />
+        <${Tile} label="Waiting" value=${count(total.lag + total.messages.inFlight)} unit="messages" under=${`${count(total.messages.inFlight)} in flight${total.lag ? ` · ${count(total.lag)} at sources` : ""}`} />
         <${Tile} label="Dead letters" value=${count(total.letters)} unit=${total.letters === 1 ? "message" : "messages"} under=${total.letters ? html`<a href="#/letters">Read them</a>` : "all could be processed"} />
         ${broker && html`<${Tile} label="Local broker" value=${count(broker.connections)} unit=${broker.connections === 1 ? "client" : "clients"} under=${`${count(broker.queuedMessages)} queued · ${plural(broker.sessions, "session")}`} />`}
       </div>

@@ -49,7 +49,7 @@ export function Spark({ values, width = 92, height = 28, label }) {
 const whole = new Intl.NumberFormat("en");
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 export const count = n => n < 100_000 ? whole.format(n) : short.format(n);
-export const perSecond = n => n === 0 ? "0" : n < 0.95 ? n.toFixed(1) : n < 10 && n % 1 > 0.05 ? n.toFixed(1) : count(Math.round(n));
+export const perSecond = n => n === 0 ? "0" : n < 0.95 ? n.toFixed(1) : n < 9.95 && n % 1 > 0.05 ? n.toFixed(1) : count(Math.round(n));
 export function bytes(n) {
   for (const unit of ["B", "KiB", "MiB", "GiB"]) {
     if (n < 1024 || unit === "GiB") return `${Number(n.toFixed(1))} ${unit}`;

@@ -35,6 +35,12 @@ export async function check(text, id) {
   return report.diagnostics.filter(d => d.file === "draft");
 }
 
+export function verdict(diagnostics) {
+  const of = severity => diagnostics.filter(d => d.severity === severity).length;
+  const warnings = of("warning") ? `, ${plural(of("warning"), "warning")}` : "";
+  return (of("error") ? plural(of("error"), "error") : "no errors") + warnings;
+}
+
 // Checks a text whenever it rests.
 export function useCheck(text, id, wanted = true) {
   const [said, setSaid] = useState({ text: null, diagnostics: [] });
