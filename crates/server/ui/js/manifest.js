@@ -84,9 +84,11 @@ const isSpecial = field => !field.required && !field.fields && field.default !==
 function Fields({ fields, value, path, form, needed = true }) {
   const shown = fields.filter(f => hasForm(f, value));
   const special = path.length === 1 && /Settings$/.test(path[0]) ? shown.filter(isSpecial) : [];
+  // what was written is seen at once; after that, it is as the reader wants it
+  const [open] = useState(special.some(f => value?.[f.name] !== undefined));
   const one = field => html`<${One} key=${field.name} field=${field} value=${value?.[field.name]} siblings=${value} path=${[...path, field.name]} form=${form} needed=${needed} />`;
   return html`${shown.filter(f => !special.includes(f)).map(one)}
-    ${special.length > 0 && html`<details class="more" open=${special.some(f => value?.[f.name] !== undefined)}><summary>${plural(special.length, "more setting")}</summary><div class="form">${special.map(one)}</div></details>`}`;
+    ${special.length > 0 && html`<details class="more" open=${open}><summary>${plural(special.length, "more setting")}</summary><div class="form">${special.map(one)}</div></details>`}`;
 }
 
 // A field's name as people say it.
@@ -129,9 +131,9 @@ function One({ field, value, siblings, path, form, needed }) {
   const kind = { secretRef: "Secret", trustedCaCertificateConfigMapRef: "ConfigMap", clientCaConfigMapRef: "ConfigMap" }[field.name];
   const wide = field.choices?.some(c => c.length > 24);
   return html`<${Field} id=${id} label=${words(field.name)} wide=${wide} hint=${html`<${Sentence} text=${doc} />`} said=${said}>
-    ${field.choices ? html`<select ...${common} value=${value ?? ""} onChange=${e => changeChoice(field, e.target.value, path, text, write)}><option value="">${field.default ? `${field.default} (default)` : field.required ? "choose" : "not set"}</option>${field.choices.map(c => html`<option value=${c}>${c}</option>`)}</select>`
+    ${field.choices ? html`<select ...${common} value=${value ?? ""} onChange=${e => changeChoice(field, e.target.value, siblings, path, text, write)}><option value="">${field.default ? `${field.default} (default)` : field.required ? "choose" : "not set"}</option>${[...new Set([...value ? [String(value)] : [], ...field.choices])].map(c => html`<option value=${c}>${c}</option>`)}</select>`
       : kind ? html`<div class="row wrap"><${Combo} id=${id} value=${String(value ?? "")} invalid=${wrong?.severity === "error"} placeholder=${`the name of a ${kind}`} options=${form.referents[kind].map(r => [r.name, (r.keys ?? Object.keys(r.manifest?.data ?? {})).join(", ")])} onInput=${v => put(v || undefined)} />
-          ${!form.referents.readOnly && html`<${ReferenceButton} kind=${kind} purpose=${purposeOf(path, siblings)} onDone=${name => { form.referents.again(); put(name); }} />`}</div>`
+          ${!form.referents.readOnly && html`<${ReferenceButton} kind=${kind} purpose=${purposeOf(path)} onDone=${name => { form.referents.again(); put(name); }} />`}</div>`
       : html`<input ...${common} class="mono" inputmode=${number ? "numeric" : undefined} value=${value ?? ""} placeholder=${field.default ?? (field.name === "host" ? HOSTS[path[0]] : "") ?? ""}
         onInput=${e => { const v = e.target.value; put(v === "" ? undefined : number && /^-?\d+$/.test(v) ? Number(v) : v); }} />`}</${Field}>`;
 }
@@ -160,10 +162,10 @@ function List({ field, value, path, form, said }) {
 }
 
 // Another type or way to log in needs another block of settings; the earlier one goes.
-function changeChoice(field, chosen, path, text, write) {
+function changeChoice(field, chosen, siblings, path, text, write) {
   let next = set(text, path, chosen || undefined);
   if (field.name === "endpointType" || path.at(-2) === "authentication") {
-    for (const other of field.choices) if (other !== chosen) next = set(next, [...path.slice(0, -1), blockOf(other)], undefined);
+    for (const other of Object.keys(siblings ?? {})) if (/Settings$/.test(other) && other !== blockOf(chosen)) next = set(next, [...path.slice(0, -1), other], undefined);
     if (chosen) next = edit(next, doc => { const at = [...rootOf(doc), ...path.slice(0, -1), blockOf(chosen)]; if (!doc.hasIn(at)) doc.setIn(at, doc.createNode({})); });
   }
   write(next);
