@@ -5,7 +5,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::gateway::{Gateway, Request, ask, dataflow, repository};
+use tidegate_testkit::{Authority, EntraId, Validity};
+
+use crate::gateway::{Gateway, Request, ask, dataflow, repository, tidegate};
 
 async fn instance() -> Gateway {
     Gateway::start(tempfile::tempdir().unwrap(), ["--mqtt-listen", "127.0.0.1:0"].map(String::from).to_vec())
@@ -268,6 +270,9 @@ async fn pages_of_other_hosts_and_other_machines_are_refused() {
         [("Origin", "http://localhost.evil.example")],
         [("Sec-Fetch-Site", "cross-site")],
         [("Sec-Fetch-Site", "same-site")],
+        // a proxy passes on what was asked elsewhere
+        [("X-Forwarded-For", "10.0.0.1")],
+        [("Forwarded", "for=10.0.0.1")],
     ] {
         assert_eq!(status("127.0.0.1", &headers).await, 403, "{headers:?}");
     }
@@ -276,4 +281,109 @@ async fn pages_of_other_hosts_and_other_machines_are_refused() {
     let form = Request { method: "POST", path: "/api/v1/apply", headers: &headers, body: &body };
     assert_eq!(gateway.ask(form).await.0, 403);
     assert!(!gateway.get("/api/v1/resources").await.1.contains("press"));
+}
+
+/// Who is on another machine shows by its address or, as here, by the host it asks for.
+#[tokio::test]
+async fn whoever_has_the_token_is_let_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    std::fs::write(&file, "0123456789abcdef\n").unwrap();
+    let args = ["--mqtt-listen", "127.0.0.1:0", "--api-token-file", file.to_str().unwrap()];
+    let gateway = Gateway::start(dir, args.map(String::from).to_vec()).await;
+    let status = async |host: &str, path: &str, authorization: &[(&str, &str)]| {
+        let request = Request { method: "GET", path, headers: authorization, body: "" };
+        ask(&gateway.http, host, request).await.0
+    };
+    let good = [("Authorization", "Bearer 0123456789abcdef")];
+    for path in ["/api/v1/status", "/api/v1/openapi.json", "/api/v1/no/such/path", "/api/v1/tap"] {
+        for host in ["127.0.0.1", "gateway.plant:9464"] {
+            assert_eq!(status(host, path, &[]).await, 401, "{host} {path}");
+        }
+    }
+    assert_eq!(status("gateway.plant:9464", "/api/v1/status", &good).await, 200);
+    assert_eq!(status("127.0.0.1", "/healthz", &[]).await, 200);
+    for wrong in [
+        "Bearer 0123456789abcdeg",
+        "Bearer 0123456789abcde",
+        "Bearer 0123456789abcdef0",
+        "Bearer",
+        "Basic 0123456789abcdef",
+        "",
+    ] {
+        assert_eq!(status("127.0.0.1", "/api/v1/status", &[("Authorization", wrong)]).await, 401, "{wrong}");
+    }
+    let address = format!("http://{}", gateway.http);
+    let get = ["get", "all", "--api", address.as_str()];
+    let refused = tidegate().args(get).output().await.unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("--api-token-file"));
+    let said = tidegate().args(get).env("TIDEGATE_API_TOKEN_FILE", &file).output().await.unwrap();
+    assert!(said.status.success(), "{said:?}");
+    let short = gateway.dir.path().join("short");
+    std::fs::write(&short, "short").unwrap();
+    for command in [get.as_slice(), &["run", "--http-listen", "127.0.0.1:0"]] {
+        let refused = tidegate().args(command).arg("--api-token-file").arg(&short).output().await.unwrap();
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(String::from_utf8(refused.stderr).unwrap().contains("at least 16"));
+    }
+}
+
+/// A proxy before the API, or anything else that speaks TLS.
+#[tokio::test]
+async fn commands_ask_by_tls() {
+    let authority = Authority::new("plant");
+    let server = EntraId::start_tls(&authority.server(&["localhost"], Validity::Now)).await;
+    let dir = tempfile::tempdir().unwrap();
+    let trusted = dir.path().join("ca.pem");
+    std::fs::write(&trusted, authority.certificate()).unwrap();
+    let get = async |authorities: &Path| {
+        let get = ["get", "all", "--api", server.url()];
+        let said = tidegate().args(get).env("SSL_CERT_FILE", authorities).output().await.unwrap();
+        String::from_utf8(said.stderr).unwrap()
+    };
+    let said = get(&trusted).await;
+    assert!(said.contains("is it a tidegate?"), "{said}");
+    std::fs::write(dir.path().join("other.pem"), Authority::new("other").certificate()).unwrap();
+    let said = get(&dir.path().join("other.pem")).await;
+    assert!(said.contains("certificate"), "{said}");
+}
+
+#[tokio::test]
+async fn a_browser_gets_a_cookie_for_the_token() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    std::fs::write(&file, "0123456789abcdef").unwrap();
+    let args = ["--mqtt-listen", "127.0.0.1:0", "--api-token-file", file.to_str().unwrap()];
+    let gateway = Gateway::start(dir, args.map(String::from).to_vec()).await;
+    let client = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+    let url = |path: &str| format!("http://{}/api/v1{path}", gateway.http);
+    let sign_in = |token: &str, origin: &str| {
+        let body = json!({ "token": token }).to_string();
+        client.post(url("/session")).header("Origin", origin).send(body).unwrap()
+    };
+    let here = format!("http://{}", gateway.http);
+    assert_eq!(sign_in("0123456789abcdeg", &here).status(), 401);
+    assert_eq!(sign_in("0123456789abcdef", "http://evil.example").status(), 403);
+    let answer = sign_in("0123456789abcdef", &here);
+    assert_eq!(answer.status(), 204);
+    let cookie = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
+    assert!(cookie.ends_with("; HttpOnly; SameSite=Strict; Max-Age=43200"), "{cookie}");
+    assert!(!cookie.contains("0123456789abcdef"));
+    let by_tls = sign_in("0123456789abcdef", &here.replace("http:", "https:"));
+    assert!(by_tls.headers()["set-cookie"].to_str().unwrap().ends_with("; Secure"));
+    let session = cookie.split(';').next().unwrap();
+    let with = async |method: &str, origin: Option<&str>| {
+        let mut headers = vec![("Cookie", session)];
+        headers.extend(origin.map(|origin| ("Origin", origin)));
+        let (path, body) = if method == "GET" { ("/api/v1/status", "") } else { ("/api/v1/delete", "{}") };
+        ask(&gateway.http, &gateway.http, Request { method, path, headers: &headers, body }).await.0
+    };
+    assert_eq!(with("GET", None).await, 200);
+    assert_eq!(with("POST", Some(&here)).await, 400, "it is read, and holds no names");
+    assert_eq!(with("POST", None).await, 401);
+    for foreign in ["http://evil.example", "http://127.0.0.1:1", "null"] {
+        assert_eq!(with("POST", Some(foreign)).await, 401, "{foreign}");
+        assert_eq!(with("GET", Some(foreign)).await, 401, "{foreign}");
+    }
 }

@@ -68,3 +68,11 @@ async fn a_dead_letter_is_read_mended_and_replayed() {
 async fn every_page_is_for_everybody() {
     play("pages", &[]).await;
 }
+
+#[tokio::test]
+async fn who_has_the_token_signs_in_and_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    std::fs::write(&file, "the-token-of-this-test").unwrap();
+    play("signin", &["--api-token-file", file.to_str().unwrap()]).await;
+}

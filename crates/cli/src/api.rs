@@ -1,17 +1,34 @@
 //! The control API of a running instance, as its clients see it.
 
 use std::io::{BufRead, BufReader};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
-use ureq::http::Response;
-use ureq::{Agent, Body, BodyReader};
+use tidegate_server::ApiToken;
+use ureq::http::{Request, Response, header};
+use ureq::middleware::MiddlewareNext;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, Body, BodyReader, SendBody};
+
+use crate::args::Global;
+use crate::load;
 
 /// How long an instance may take to accept a connection, and to begin and to finish an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// The largest answer that is not a stream, in bytes.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// The API's token, if there is one.
+///
+/// # Errors
+/// A sentence: the file can't be read, or holds no token.
+pub(crate) fn token(global: &Global) -> anyhow::Result<Option<ApiToken>> {
+    let Some(file) = &global.api_token_file else { return Ok(None) };
+    let text = load::open(file).with_context(|| format!("can't read {}", file.display()))?;
+    ApiToken::parse(&text).map(Some).with_context(|| file.display().to_string())
+}
 
 /// An instance.
 pub(crate) struct Api {
@@ -20,19 +37,31 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// `address` is a URL, or the host and port of one.
-    pub(crate) fn new(address: &str) -> Self {
-        let address = address.trim_end_matches('/');
+    /// The one that `--api` names, by a URL or the host and port of one.
+    ///
+    /// # Errors
+    /// As [`token`].
+    pub(crate) fn new(global: &Global) -> anyhow::Result<Self> {
+        let authorization = token(global)?.map(|token| token.authorization());
+        let address = global.api.trim_end_matches('/');
         let base = if address.contains("://") { address.into() } else { format!("http://{address}") };
+        let tls = if base.starts_with("https:") { tls() } else { TlsConfig::default() };
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
+            .tls_config(tls)
             .timeout_resolve(Some(ANSWER_MAX))
             .timeout_connect(Some(ANSWER_MAX))
             .timeout_recv_response(Some(ANSWER_MAX))
+            .middleware(move |mut request: Request<SendBody>, next: MiddlewareNext| {
+                if let Some(authorization) = &authorization {
+                    request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
+                }
+                next.handle(request)
+            })
             .build()
             .new_agent();
-        Self { base, agent }
+        Ok(Self { base, agent })
     }
 
     /// The text of a JSON answer.
@@ -163,6 +192,19 @@ impl Api {
             Err(_) => bail!("{} answers {}; is it a tidegate?", self.base, answer.status()),
         }
     }
+}
+
+/// Trusts what the machine trusts, or the public CAs on one that has no certificates, which is common in containers.
+fn tls() -> TlsConfig {
+    let native = rustls_native_certs::load_native_certs().certs;
+    let roots = match native.as_slice() {
+        [] => RootCerts::WebPki,
+        native => native.iter().map(|c| Certificate::from_der(c).to_owned()).into(),
+    };
+    TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .root_certs(roots)
+        .build()
 }
 
 /// A name as one segment of a path: whatever it holds, it can't reach another address.

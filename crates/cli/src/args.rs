@@ -119,6 +119,9 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "ADDR", default_value = "http://127.0.0.1:9464")]
     #[arg(env = "TIDEGATE_API", hide_env_values = true)]
     pub(crate) api: String,
+    /// A file with the API's token: `run` lets in whoever sends it and nobody else, client commands send it
+    #[arg(long, global = true, value_name = "FILE", env = "TIDEGATE_API_TOKEN_FILE", hide_env_values = true)]
+    pub(crate) api_token_file: Option<PathBuf>,
     /// For people or for programs
     #[arg(long, global = true, value_name = "FORM", default_value = "human")]
     pub(crate) output: Form,

@@ -40,7 +40,7 @@ struct Done {
 }
 
 pub(crate) fn dlq(what: &DeadLetters, global: &Global) -> anyhow::Result<ExitCode> {
-    let api = Api::new(&global.api);
+    let api = Api::new(global)?;
     let form = global.output;
     match what {
         DeadLetters::List { flow, limit } => list(&api, flow, *limit, form),

@@ -151,7 +151,7 @@ fn items(
 }
 
 pub(crate) fn get(args: &GetArgs, global: &Global) -> anyhow::Result<ExitCode> {
-    let api = Api::new(&global.api);
+    let api = Api::new(global)?;
     let form = args.form.or((global.output == Form::Json).then_some(GetForm::Json));
     let mut shown = None;
     loop {
@@ -223,7 +223,7 @@ fn wide(items: &[Item]) -> String {
 }
 
 pub(crate) fn describe(args: &DescribeArgs, global: &Global) -> anyhow::Result<ExitCode> {
-    let api = Api::new(&global.api);
+    let api = Api::new(global)?;
     let items = items(&api, &args.target, args.name.as_deref(), args.namespace.as_deref())?;
     let flows: Value = serde_json::from_str(&api.get("/api/v1/dataflows")?)?;
     let mut text = String::new();
@@ -305,7 +305,7 @@ fn change(
 ) -> anyhow::Result<Option<(Vec<Done>, String)>> {
     let dry = [("dryRun", "true")];
     let query: &[_] = if dry_run { &dry } else { &[] };
-    let judged = Api::new(&global.api).judge(path, query, &body.to_string())?;
+    let judged = Api::new(global)?.judge(path, query, &body.to_string())?;
     let (text, done) = match judged {
         Ok(text) => (text, true),
         Err(text) => (text, false),
@@ -415,7 +415,7 @@ pub(crate) fn diff(args: &DiffArgs, global: &Global) -> anyhow::Result<ExitCode>
         say("error: the resources have errors; nothing would be changed");
         return Ok(ExitCode::from(crate::CAN_NOT));
     };
-    let api = Api::new(&global.api);
+    let api = Api::new(global)?;
     let mut text = String::new();
     for done in results.iter().filter(|done| done.action != "unchanged") {
         let path = [&done.kind, &done.namespace, &done.name].map(|part| path_segment(part)).join("/");

@@ -17,6 +17,7 @@ use tidegate_server::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::api;
 use crate::args::{self, Dlq, Form, Global, LocalBroker, RunArgs};
 use crate::diagnostics::Report;
 use crate::load::{self, Loaded};
@@ -138,6 +139,7 @@ fn options(args: &RunArgs, global: &Global) -> anyhow::Result<Options> {
     Ok(Options {
         data_dir: global.data_dir.clone(),
         http_listen: args.http_listen,
+        api_token: api::token(global)?,
         local_broker,
         secrets_dir: args.secrets_dir.clone(),
         storage: StorageOptions {
@@ -212,7 +214,7 @@ async fn show(gateway: &Gateway, global: &Global, args: &RunArgs) -> anyhow::Res
         .collect();
     // a flow that waits for a peer that does not answer must not keep the others from being shown
     let _ = tokio::time::timeout(SUMMARY_WAIT, gateway.ready()).await;
-    print(&summary(gateway, args))?;
+    print(&summary(gateway, global, args))?;
     if !std::io::stdout().is_terminal() {
         return Ok(());
     }
@@ -230,7 +232,7 @@ async fn show(gateway: &Gateway, global: &Global, args: &RunArgs) -> anyhow::Res
     Ok(())
 }
 
-fn summary(gateway: &Gateway, args: &RunArgs) -> String {
+fn summary(gateway: &Gateway, global: &Global, args: &RunArgs) -> String {
     let mut text = format!("tidegate {}\n\n", env!("CARGO_PKG_VERSION"));
     match &args.broker {
         LocalBroker::Embedded => {
@@ -247,7 +249,13 @@ fn summary(gateway: &Gateway, args: &RunArgs) -> String {
             let _ = writeln!(text, "  local broker  {address}  (another process)");
         }
     }
-    let _ = writeln!(text, "  web UI, API   http://{}", gateway.http_address());
+    let http = gateway.http_address();
+    let access = match (&global.api_token_file, http.ip().is_loopback()) {
+        (Some(_), _) => "  (with the token)",
+        (None, false) => "  (from this machine only: see --api-token-file)",
+        (None, true) => "",
+    };
+    let _ = writeln!(text, "  web UI, API   http://{http}{access}");
     for simulator in gateway.simulators() {
         let _ = writeln!(text, "  simulator     {} publishes to {}", simulator.name, simulator.topic);
     }

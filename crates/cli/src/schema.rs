@@ -17,7 +17,7 @@ use crate::out::{print, printable, say};
 use crate::table::table;
 
 pub(crate) fn schema(what: &Schema, global: &Global) -> anyhow::Result<ExitCode> {
-    let api = Api::new(&global.api);
+    let api = Api::new(global)?;
     match what {
         Schema::Generate(args) => return generated(args),
         Schema::List => list(&api, global.output),

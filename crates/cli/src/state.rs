@@ -18,7 +18,7 @@ use crate::out::{print, print_bytes, printable};
 const VALUE_BYTES_MAX: u64 = 512 << 20;
 
 pub(crate) fn state(what: &State, global: &Global) -> anyhow::Result<ExitCode> {
-    let api = Api::new(&global.api);
+    let api = Api::new(global)?;
     match what {
         State::Get { key } => get(&api, key, global.output),
         State::Set(args) => set(&api, args, global.output),

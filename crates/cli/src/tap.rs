@@ -33,7 +33,7 @@ pub(crate) fn tap(args: &TapArgs, global: &Global) -> anyhow::Result<ExitCode> {
     query.extend(stage.as_ref().map(|s| ("stage", s.get_name())));
     query.extend(args.namespace.as_deref().map(|n| ("namespace", n)));
     let path = format!("/api/v1/dataflows/{}/tap", path_segment(&args.flow));
-    let mut events = Api::new(&global.api).events(&path, &query)?;
+    let mut events = Api::new(global)?.events(&path, &query)?;
     let mut left = args.count.unwrap_or(u64::MAX);
     while left > 0 {
         let event =

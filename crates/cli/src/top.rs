@@ -25,7 +25,7 @@ const INTERVAL_MIN: Duration = Duration::from_millis(100);
 const KEY_WAIT_MAX: Duration = Duration::from_millis(50);
 
 pub(crate) fn top(args: &TopArgs, global: &Global) -> anyhow::Result<ExitCode> {
-    let api = Api::new(&global.api);
+    let api = Api::new(global)?;
     if global.output == Form::Json {
         let answer = api.get(DATAFLOWS)?;
         print(&format!("{}\n", answer.trim_end()))?;

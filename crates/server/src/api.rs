@@ -40,6 +40,8 @@ pub(crate) struct Instance {
     pub(crate) namespace: String,
     /// Whether it runs files, which the API can't change.
     pub(crate) read_only: bool,
+    /// Whether the API wants its token, which whoever reads this has sent.
+    pub(crate) wants_token: bool,
     /// Which of several processes it is (`--instance I/N`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) instance_index: Option<u32>,

@@ -30,7 +30,7 @@ use crate::dead_letters::DeadLetters;
 use crate::diagnostics::Report;
 use crate::resources::{self, Change, ChangeError, Done};
 use crate::services::{Datasets, Services};
-use crate::{DataDir, DataDirError, http, simulator};
+use crate::{ApiToken, DataDir, DataDirError, http, simulator};
 
 /// What to run, and where.
 pub struct Options {
@@ -38,6 +38,8 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// Where the API listens.
     pub http_listen: SocketAddr,
+    /// What whoever uses the API has to send; without it the API is for this machine only.
+    pub api_token: Option<ApiToken>,
     /// Who answers for the host `aio-broker`.
     pub local_broker: LocalBrokerOptions,
     /// Secrets as files, `DIR/<secret>/<key>`, beside those among the resources.
@@ -247,6 +249,7 @@ pub(crate) struct Shared {
     pub(crate) vault: Arc<Vault>,
     simulators: Mutex<Simulators>,
     pub(crate) connections: Arc<Connections>,
+    pub(crate) api_token: Option<ApiToken>,
     pub(crate) started_at: SystemTime,
     /// Counts what needs a name of its own.
     last_number: AtomicU64,
@@ -364,6 +367,7 @@ impl Gateway {
             vault: credentials,
             simulators: Mutex::default(),
             connections,
+            api_token: options.api_token,
             started_at: SystemTime::now(),
             last_number: AtomicU64::new(0),
             instance: options.instance,

@@ -1,12 +1,11 @@
-//! HTTP: the web UI's files, `/metrics`, `/healthz` and `/readyz` for anybody who can reach the port, `/api/v1` for this
-//! machine only.
+//! HTTP: the web UI's files, `/metrics`, `/healthz` and `/readyz` for anybody who can reach the port, `/api/v1` for whom
+//! `http_access` lets in.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -18,8 +17,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::api::Error;
 use crate::gateway::Shared;
 use crate::{
-    http_broker, http_dead_letters, http_reference, http_resources, http_services, http_status, http_tap,
-    http_try, ui,
+    http_access, http_broker, http_dead_letters, http_reference, http_resources, http_services, http_status,
+    http_tap, http_try, ui,
 };
 
 #[derive(OpenApi)]
@@ -42,17 +41,20 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .merge(http_dead_letters::router())
         .merge(http_services::router())
         .merge(http_broker::router());
-    let (api, mut document) =
+    let (api, document) =
         OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", api).split_for_parts();
+    let (access, mut document) =
+        OpenApiRouter::with_openapi(document).nest("/api/v1", http_access::router()).split_for_parts();
     document.paths.paths.values_mut().flat_map(operations).for_each(may_fail);
     let document: Arc<str> = document.to_pretty_json().expect("all keys are strings").into();
     let document = async move || ([(header::CONTENT_TYPE, "application/json")], document.to_string());
     let api = api
         .route("/api/v1/openapi.json", get(document))
         .route("/api/v1/{*path}", axum::routing::any(no_such_path))
-        .layer(middleware::from_fn(local_only));
+        .layer(middleware::from_fn_with_state(shared.clone(), http_access::admit));
     Router::new()
         .merge(api)
+        .merge(access)
         .route("/metrics", get(http_status::prometheus))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
@@ -86,35 +88,6 @@ fn may_fail(operation: &mut Operation) {
 
 async fn no_such_path() -> Refusal {
     refuse(StatusCode::NOT_FOUND, "the API has no such path: see /api/v1/openapi.json")
-}
-
-/// Payloads are for people on this machine. The peer must be on it, and the page that asks must not be of another
-/// host: a name that was rebound to loopback (DNS rebinding) shows in the Host header, a foreign page in Origin and
-/// Sec-Fetch-Site.
-async fn local_only(ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request, next: Next) -> Response {
-    if peer.ip().to_canonical().is_loopback() && is_local(request.headers()) {
-        next.run(request).await
-    } else {
-        let why = "the API answers this machine only, as localhost or a loopback address";
-        refuse(StatusCode::FORBIDDEN, why).into_response()
-    }
-}
-
-fn is_local(headers: &HeaderMap) -> bool {
-    let host_of = |value: &str| {
-        let authority = value.split_once("://").map_or(value, |(_, rest)| rest);
-        let host = authority.rsplit_once(':').map_or(authority, |(host, port)| {
-            if port.bytes().all(|b| b.is_ascii_digit()) { host } else { authority }
-        });
-        host == "localhost"
-            || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    };
-    let all = |name: &str, holds: &dyn Fn(&str) -> bool| {
-        headers.get_all(name).iter().all(|value| value.to_str().is_ok_and(holds))
-    };
-    all("host", &host_of)
-        && all("origin", &host_of)
-        && all("sec-fetch-site", &|site| site == "same-origin" || site == "none")
 }
 
 /// Why a request is not granted.

@@ -43,6 +43,7 @@ async fn status(State(shared): State<Arc<Shared>>) -> Result<Json<Status>, Refus
             ready: shared.supervisor.is_ready(),
             namespace,
             read_only,
+            wants_token: shared.api_token.is_some(),
             instance_index: shared.instance.map(|i| i.index),
             instance_count: shared.instance.map(|i| i.count),
         };

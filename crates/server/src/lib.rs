@@ -14,6 +14,7 @@ pub mod diagnostics;
 pub mod doctor;
 mod gateway;
 mod http;
+mod http_access;
 mod http_broker;
 mod http_dead_letters;
 mod http_input;
@@ -35,4 +36,5 @@ pub use gateway::{
     Compression, Durability, Gateway, Idle, InstanceOf, LocalBrokerOptions, Options, Resources, StartError,
     StorageOptions,
 };
+pub use http_access::{ApiToken, BadToken};
 pub use simulator::Thermostat;

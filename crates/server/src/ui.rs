@@ -52,6 +52,7 @@ const ASSETS: &[(&str, &[u8])] = assets![
     "js/resources.js",
     "js/schemas.js",
     "js/secrets.js",
+    "js/signin.js",
     "js/state.js",
     "js/vitals.js",
     "vendor/LICENSES.md",

@@ -15,6 +15,7 @@ export async function api(path, { method = "GET", json, text, headers = {}, sign
   const said = await answer.text();
   let read;
   try { read = said ? JSON.parse(said) : null; } catch { read = said; }
+  if (answer.status === 401) dispatchEvent(new Event("token-wanted"));
   if (!answer.ok) throw new ApiError(answer.status, read);
   return read;
 }
@@ -23,9 +24,16 @@ export const enc = encodeURIComponent;
 
 // Server-sent events. `on` gets each event's data; returns what ends it.
 export function events(path, on, onState = () => {}) {
-  const source = new EventSource(`api/v1${path}`);
-  source.onmessage = event => on(event.data);
-  source.onopen = () => onState(true);
-  source.onerror = () => onState(false);
-  return () => source.close();
+  let source;
+  const start = () => {
+    source = new EventSource(`api/v1${path}`);
+    source.onmessage = event => on(event.data);
+    source.onopen = () => onState(true);
+    source.onerror = () => onState(false);
+  };
+  // one that was refused is given up by the browser
+  const again = () => { if (source.readyState === EventSource.CLOSED) start(); };
+  start();
+  addEventListener("signed-in", again);
+  return () => { removeEventListener("signed-in", again); source.close(); };
 }

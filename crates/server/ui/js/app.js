@@ -3,6 +3,7 @@
 import { html, render, useEffect, useRef, useState, Icon, Toasts } from "./parts.js";
 import { useLive } from "./live.js";
 import { Overview } from "./overview.js";
+import { SignIn, signOut } from "./signin.js";
 
 // The overview comes with this; the other pages come when they are wanted, or when there is nothing else to do.
 const PAGES = [
@@ -98,6 +99,7 @@ function App() {
       <div class="foot">
         <div class=${`beat ${lost ? "lost" : ""}`}><i></i><span class="word">${lost ? "No answer" : flows ? "Live" : "Connecting"}${instance && html`<span> · ${instance.version}</span>`}</span></div>
         <button class="theme" onClick=${toggle} aria-label=${isDark ? "Light theme" : "Dark theme"}><${Icon} name=${isDark ? "sun" : "moon"} size=${18} /><span class="word">${isDark ? "Light" : "Dark"}</span></button>
+        ${instance?.wantsToken && html`<button class="theme" onClick=${signOut} aria-label="Sign out"><${Icon} name="out" size=${18} /><span class="word">Sign out</span></button>`}
       </div>
     </nav>
     <main id="main" ref=${main} tabindex="-1">
@@ -105,6 +107,7 @@ function App() {
       ${Page && html`<${Page} key=${isFlow ? path.join("/") : first} path=${rest} isNew=${first === "new"} />`}
     </main>
     <${Toasts} />
+    <${SignIn} />
   </div>`;
 }
 

@@ -34,7 +34,8 @@ class Live {
     try {
       if (!document.hidden || !this.state.flows) await this.#ask();
     } catch (error) {
-      this.state = { ...this.state, lost: error.message };
+      // one that wants its token does answer
+      this.state = { ...this.state, lost: error.status === 401 ? null : error.message };
     } finally {
       this.#busy = false;
     }
