@@ -93,6 +93,61 @@ async fn resources_are_applied_shown_kept_and_deleted() {
     assert_eq!(cli(&gateway, &["delete", "dataflow", "flow"]).await.status.code(), Some(2));
 }
 
+/// What a flow says it does now, by its destination.
+async fn destination(gateway: &Gateway, name: &str) -> String {
+    let flow = gateway.until(name, "available", |f| f["health"]["status"] == "Available").await;
+    flow["destination"]["dataDestination"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_change_that_does_not_work_is_undone_where_that_is_wanted() {
+    let mut gateway = instance().await;
+    let apply = async |text: &str| {
+        let output = cli(&gateway, &["apply", "--rollback", "-f", &write(&gateway, text)]).await;
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), said)
+    };
+    assert_eq!(apply(&flow("out/a")).await, (Some(0), "dataflow/flow created\n".into()));
+    let (got, _task) = subscribe(gateway.port(), "out/a").await;
+    // nobody listens there; what else the call makes is undone with it
+    let nowhere = mqtt_endpoint("nowhere", "127.0.0.1:1", PLAIN);
+    let to_nowhere = dataflow("flow", ("default", "in/+"), ("nowhere", "out/b"));
+    let other = dataflow("other", ("default", "x"), ("default", "y"));
+    let (code, said) = apply(&format!("{to_nowhere}{nowhere}{other}")).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("it did not work and was undone: data flow `flow`") && said.contains("127.0.0.1:1"),
+        "{said}"
+    );
+    assert_eq!(done(&gateway, &["get", "all", "-o", "name"]).await, "dataflow/flow\n");
+    assert_eq!(destination(&gateway, "flow").await, "out/a");
+    // one of a type that does not run
+    let telemetry = "---\napiVersion: connectivity.iotoperations.azure.com/v1\nkind: DataflowEndpoint\n\
+        metadata: { name: telemetry, namespace: azure-iot-operations }\nspec:\n  endpointType: OpenTelemetry\n  \
+        openTelemetrySettings: { host: 'localhost:4317', authentication: { method: Anonymous, anonymousSettings: {} } }\n";
+    let to_telemetry = dataflow("flow", ("default", "in/+"), ("telemetry", "out/c"));
+    let (code, said) = apply(&format!("{to_telemetry}{telemetry}")).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("does not run in this version"), "{said}");
+    // what was there before and does not work is no reason
+    done(
+        &gateway,
+        &[
+            "apply",
+            "-f",
+            &write(&gateway, &format!("{to_nowhere}{nowhere}").replace("name: flow", "name: broken")),
+        ],
+    )
+    .await;
+    assert_eq!(apply(&other).await, (Some(0), "dataflow/other created\n".into()));
+    publish(gateway.port(), "in/1", 0..10, 10).await;
+    got.until_complete(0..10).await;
+    gateway.kill_9().await;
+    gateway.restart().await;
+    assert_eq!(destination(&gateway, "flow").await, "out/a");
+}
+
 const BICEP: &str = "\
 param presses int
 

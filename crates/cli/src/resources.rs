@@ -268,6 +268,13 @@ struct Outcome {
     #[serde(default)]
     results: Vec<Done>,
     report: Report,
+    /// Why nothing was done.
+    error: Option<Refusal>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    message: String,
 }
 
 #[derive(Deserialize)]
@@ -300,11 +307,9 @@ struct Said {
 fn change(
     global: &Global,
     path: &str,
-    dry_run: bool,
+    query: &[(&str, &str)],
     body: &Value,
 ) -> anyhow::Result<Option<(Vec<Done>, String)>> {
-    let dry = [("dryRun", "true")];
-    let query: &[_] = if dry_run { &dry } else { &[] };
     let judged = Api::new(global)?.judge(path, query, &body.to_string())?;
     let (text, done) = match judged {
         Ok(text) => (text, true),
@@ -324,8 +329,14 @@ fn change(
             say(&printable(&format!("  help: {help}")));
         }
     }
+    if let Some(refusal) = outcome.error {
+        say(&printable(&format!("error: {}", refusal.message)));
+    }
     Ok(done.then_some((outcome.results, text)))
 }
+
+const DRY_RUN: (&str, &str) = ("dryRun", "true");
+const ROLLBACK: (&str, &str) = ("rollback", "true");
 
 /// The files of a call as an instance takes them: manifests as they were written, and whatever else they come to as
 /// manifests. `None` after saying what is wrong with them.
@@ -340,6 +351,7 @@ fn apply_body(given: &FileArgs, global: &Global) -> anyhow::Result<Option<Value>
         let report = crate::diagnostics::Report::new(&files, catalog.resources().len(), &diagnostics);
         if report.has_errors() {
             say(report.human(crate::out::colored(global.color, &std::io::stderr())).trim_end());
+            say("error: the resources have errors; nothing was changed");
             return Ok(None);
         }
         let written = tidegate_forms::write_without(&files, &options, tidegate_forms::Form::Yaml, &plain);
@@ -347,6 +359,7 @@ fn apply_body(given: &FileArgs, global: &Global) -> anyhow::Result<Option<Value>
             say(&printable(&format!("error: {}: {}", lost.resource, lost.message)));
         }
         if !written.lost.is_empty() {
+            say("error: nothing was changed");
             return Ok(None);
         }
         let name = files.iter().find(|(id, _)| !plain.contains(id)).map_or("", |(_, f)| f.name.as_str());
@@ -359,7 +372,6 @@ fn apply_body(given: &FileArgs, global: &Global) -> anyhow::Result<Option<Value>
 /// Prints what was done to each resource.
 fn report(changed: Option<(Vec<Done>, String)>, global: &Global, dry_run: bool) -> anyhow::Result<ExitCode> {
     let Some((results, text)) = changed else {
-        say("error: the resources have errors; nothing was changed");
         return Ok(ExitCode::from(FOUND_WANTING));
     };
     if global.output == Form::Json {
@@ -376,8 +388,11 @@ fn report(changed: Option<(Vec<Done>, String)>, global: &Global, dry_run: bool) 
 
 pub(crate) fn apply(args: &ApplyArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let dry_run = args.dry_run == DryRun::Server;
+    let mut query = vec![];
+    query.extend(dry_run.then_some(DRY_RUN));
+    query.extend(args.rollback.then_some(ROLLBACK));
     let changed = match apply_body(&args.files, global)? {
-        Some(body) => change(global, "/api/v1/apply", dry_run, &body)?,
+        Some(body) => change(global, "/api/v1/apply", &query, &body)?,
         None => None,
     };
     report(changed, global, dry_run)
@@ -403,16 +418,16 @@ pub(crate) fn delete(args: &DeleteArgs, global: &Global) -> anyhow::Result<ExitC
         }
     };
     let body = json!({ "resources": resources });
-    report(change(global, "/api/v1/delete", dry_run, &body)?, global, dry_run)
+    let query: &[_] = if dry_run { &[DRY_RUN] } else { &[] };
+    report(change(global, "/api/v1/delete", query, &body)?, global, dry_run)
 }
 
 pub(crate) fn diff(args: &DiffArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let changed = match apply_body(&args.files, global)? {
-        Some(body) => change(global, "/api/v1/apply", true, &body)?,
+        Some(body) => change(global, "/api/v1/apply", &[DRY_RUN], &body)?,
         None => None,
     };
     let Some((results, _)) = changed else {
-        say("error: the resources have errors; nothing would be changed");
         return Ok(ExitCode::from(crate::CAN_NOT));
     };
     let api = Api::new(global)?;

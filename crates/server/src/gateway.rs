@@ -18,7 +18,7 @@ use tidegate_model::names::HostPort;
 use tidegate_model::plan::Plan;
 use tidegate_model::simulator::Simulator;
 use tidegate_model::{Catalog, Dataflow, DataflowState, LoadOptions};
-use tidegate_runtime::{FlowReport, Metrics, Supervisor, SupervisorOptions, Tap};
+use tidegate_runtime::{FlowReport, FlowState, Metrics, Supervisor, SupervisorOptions, Tap};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -28,9 +28,23 @@ use crate::connectors::{Connections, Spools, flow_identity};
 use crate::credentials::Vault;
 use crate::dead_letters::DeadLetters;
 use crate::diagnostics::Report;
-use crate::resources::{self, Change, ChangeError, Done};
+use crate::resources::{self, Change, ChangeError, Done, Snapshot};
 use crate::services::{Datasets, Services};
 use crate::{ApiToken, DataDir, DataDirError, http, simulator};
+
+/// How long a change may take to show that it works, where it is undone otherwise.
+const TRIAL_MAX: Duration = Duration::from_secs(30);
+
+/// How a change is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// It is only judged.
+    DryRun,
+    /// It stays.
+    Made,
+    /// It stays if the flows that it touches work.
+    Tried,
+}
 
 /// What to run, and where.
 pub struct Options {
@@ -262,6 +276,33 @@ pub(crate) struct Shared {
     pub(crate) dead_letters: Option<Arc<DeadLetters>>,
 }
 
+/// How everything was before a change.
+struct Before {
+    said: Snapshot,
+    catalog: Arc<Catalog>,
+    running: Vec<FlowReport>,
+    idle: Vec<Idle>,
+}
+
+impl Before {
+    fn of(shared: &Shared) -> Self {
+        Self {
+            said: shared.resources.lock().snapshot(),
+            catalog: shared.catalog(),
+            running: shared.supervisor.report(),
+            idle: shared.idle.lock().clone(),
+        }
+    }
+}
+
+/// Runs what waits for the disk where it keeps nobody else waiting.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ChangeError> + Send + 'static,
+) -> Result<T, ChangeError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| ChangeError::Disk(std::io::Error::other(e)))?
+}
+
 /// The simulated assets that run.
 #[derive(Default)]
 struct Simulators {
@@ -452,34 +493,75 @@ impl Gateway {
 }
 
 impl Shared {
-    /// Works out a change and, unless it is only asked for, makes it. Returns when what had to stop has stopped. It goes
-    /// on to its end when the caller does not wait for it.
+    /// Works out a change and makes it, as far as that is wanted. Returns when what had to stop has stopped. It goes on to
+    /// its end when the caller does not wait for it.
     pub(crate) async fn change(
         self: &Arc<Self>,
-        dry_run: bool,
+        how: How,
         work: impl FnOnce(&resources::Resources) -> Result<Change, ChangeError> + Send + 'static,
     ) -> Result<(Vec<Done>, Report), ChangeError> {
         let shared = self.clone();
         let done = tokio::spawn(async move {
             let _turn = shared.changes.lock().await;
+            let before = (how == How::Tried).then(|| Before::of(&shared));
             let on_disk = shared.clone();
-            let made = tokio::task::spawn_blocking(move || {
+            let (done, verdict, catalog) = aside(move || {
                 let mut resources = on_disk.resources.lock();
                 let mut change = work(&resources)?;
-                let said = (change.actions.clone(), std::mem::take(&mut change.verdict));
-                let catalog = match dry_run {
-                    true => None,
-                    false => Some(resources.commit(change).map_err(ChangeError::Disk)?),
+                let (done, verdict) = (change.actions.clone(), std::mem::take(&mut change.verdict));
+                let catalog = match how {
+                    How::DryRun => None,
+                    How::Made | How::Tried => Some(resources.commit(change).map_err(ChangeError::Disk)?),
                 };
-                Ok((said, catalog))
-            });
-            let (said, catalog) = made.await.map_err(|e| ChangeError::Disk(std::io::Error::other(e)))??;
+                Ok((done, verdict, catalog))
+            })
+            .await?;
             if let Some(catalog) = catalog {
                 shared.reconcile(Arc::new(catalog)).await;
             }
-            Ok(said)
+            if let Some(before) = before
+                && let Some(why) = shared.broken_since(&before).await
+            {
+                shared.go_back_to(before).await?;
+                return Err(ChangeError::RolledBack(why, verdict));
+            }
+            Ok((done, verdict))
         });
         done.await.map_err(|e| ChangeError::Disk(std::io::Error::other(e)))?
+    }
+
+    /// The flows that have been touched and don't work, with what keeps them. Waits until that is known.
+    async fn broken_since(&self, before: &Before) -> Option<String> {
+        let known = tokio::time::timeout(TRIAL_MAX, self.supervisor.ready()).await.is_ok();
+        let touched = |now: &FlowReport| !before.running.iter().any(|then| then.plan == now.plan);
+        let troubled = self.supervisor.report().into_iter().filter(touched).filter_map(|now| {
+            let why = match now.state {
+                FlowState::Running => return None,
+                FlowState::Troubled => now.health.message,
+                FlowState::Starting if known => return None,
+                FlowState::Starting => format!("not known to work after {} seconds", TRIAL_MAX.as_secs()),
+            };
+            Some((now.plan.name.to_string(), why))
+        });
+        let is_new = |now: &Idle| {
+            let key = (&now.namespace, &now.name);
+            !before.idle.iter().any(|then| !then.disabled && (&then.namespace, &then.name) == key)
+        };
+        let idle = self.idle.lock().clone().into_iter();
+        let idle = idle.filter(|now| !now.disabled && is_new(now)).map(|now| (now.name, now.message));
+        let broken: Vec<String> =
+            troubled.chain(idle).map(|(name, why)| format!("data flow `{name}`: {why}")).collect();
+        (!broken.is_empty()).then(|| broken.join("; "))
+    }
+
+    /// Makes everything as it was.
+    async fn go_back_to(self: &Arc<Self>, before: Before) -> Result<(), ChangeError> {
+        let shared = self.clone();
+        let restored =
+            aside(move || shared.resources.lock().restore(before.said).map_err(ChangeError::Disk)).await;
+        // also where the disk does not take it
+        self.reconcile(before.catalog).await;
+        restored
     }
 
     /// Makes what runs equal to what the catalog says.

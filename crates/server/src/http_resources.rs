@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 
 use crate::api::{Dataflow, Error, Health};
 use crate::diagnostics::Report;
-use crate::gateway::Shared;
+use crate::gateway::{How, Shared};
 use crate::http::{Refusal, refuse};
 use crate::http_input::{Body, Path, Query, Text};
 use crate::resources::{ChangeError, Document, Done, Id};
@@ -241,6 +241,20 @@ struct ChangeQuery {
     /// Whether to judge, and change nothing.
     #[serde(default)]
     dry_run: bool,
+    /// Whether to wait until it is known whether the data flows that the change touches work, and to undo it if one does
+    /// not: the answer is then 422.
+    #[serde(default)]
+    rollback: bool,
+}
+
+impl ChangeQuery {
+    fn how(&self) -> How {
+        match self {
+            Self { dry_run: true, .. } => How::DryRun,
+            Self { rollback: true, .. } => How::Tried,
+            _ => How::Made,
+        }
+    }
 }
 
 /// Conditions on the version of a resource.
@@ -262,7 +276,7 @@ struct ConditionHeaders {
     request_body(content = String, content_type = "application/yaml"),
     responses(
         (status = 200, body = Changed),
-        (status = 422, description = "It would have errors; nothing is changed", body = Invalid)))]
+        (status = 422, description = "It would have errors, or did not work; nothing is changed", body = Invalid)))]
 async fn put(
     State(shared): State<Arc<Shared>>,
     Path(path): Path<(String, String, String)>,
@@ -275,7 +289,7 @@ async fn put(
     let file = format!("{}/{}", id.0, id.2);
     Ok(answer(
         shared
-            .change(query.dry_run, move |resources| {
+            .change(query.how(), move |resources| {
                 condition.holds(resources.all().get(&id))?;
                 let change = resources.apply(&[(file, text)])?;
                 match change.actions.as_slice() {
@@ -305,7 +319,7 @@ async fn delete_one(
     let condition = Condition::of(&headers);
     Ok(answer(
         shared
-            .change(query.dry_run, move |resources| {
+            .change(query.how(), move |resources| {
                 let change = resources.delete(std::slice::from_ref(&id))?;
                 condition.holds(resources.all().get(&id))?;
                 Ok(change)
@@ -332,14 +346,14 @@ pub(crate) struct NamedText {
 #[utoipa::path(post, path = "/apply", tag = "resources", params(ChangeQuery), request_body = ApplyBody,
     responses(
         (status = 200, body = Changed),
-        (status = 422, description = "There would be errors; nothing is changed", body = Invalid)))]
+        (status = 422, description = "There would be errors, or it did not work; nothing is changed", body = Invalid)))]
 async fn apply(
     State(shared): State<Arc<Shared>>,
     Query(query): Query<ChangeQuery>,
     Body(body): Body<ApplyBody>,
 ) -> Response {
     let texts: Vec<_> = body.files.into_iter().map(|file| (file.name, file.text)).collect();
-    answer(shared.change(query.dry_run, move |resources| resources.apply(&texts)).await)
+    answer(shared.change(query.how(), move |resources| resources.apply(&texts)).await)
 }
 
 /// Names of resources, all deleted or none.
@@ -372,7 +386,7 @@ async fn delete(
         .into_iter()
         .map(|Name { kind, namespace, name }| id((kind, namespace.unwrap_or_else(|| default.clone()), name)));
     match ids.collect::<Result<Vec<_>, _>>() {
-        Ok(ids) => answer(shared.change(query.dry_run, move |resources| resources.delete(&ids)).await),
+        Ok(ids) => answer(shared.change(query.how(), move |resources| resources.delete(&ids)).await),
         Err(refusal) => refusal.into_response(),
     }
 }
@@ -422,6 +436,10 @@ fn answer(changed: Result<(Vec<Done>, Report), ChangeError>) -> Response {
         Err(ChangeError::Invalid(report)) => {
             let invalid = Invalid::new("the resources have errors; nothing was changed", report);
             (StatusCode::UNPROCESSABLE_ENTITY, Json(invalid)).into_response()
+        }
+        Err(ChangeError::RolledBack(why, report)) => {
+            let why = format!("it did not work and was undone: {why}");
+            (StatusCode::UNPROCESSABLE_ENTITY, Json(Invalid::new(&why, report))).into_response()
         }
         Err(ChangeError::Bad(why)) => refuse(StatusCode::BAD_REQUEST, why).into_response(),
         Err(ChangeError::ReadOnly) => refuse(

@@ -112,6 +112,8 @@ pub(crate) enum ChangeError {
     NotFound(Id),
     /// The resource is another than the one that was to be changed.
     Conflict,
+    /// It was made, did not work, and was undone; why it did not work.
+    RolledBack(String, Report),
     /// They can't be kept.
     Disk(io::Error),
 }
@@ -122,6 +124,13 @@ pub(crate) struct Change {
     pub(crate) catalog: Catalog,
     pub(crate) actions: Vec<Done>,
     pub(crate) verdict: Report,
+    documents: BTreeMap<Id, Document>,
+    known: HashSet<Known>,
+}
+
+/// What is said, at one time.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
     documents: BTreeMap<Id, Document>,
     known: HashSet<Known>,
 }
@@ -278,19 +287,41 @@ impl Resources {
     /// # Errors
     /// The disk's; some of it may have been written.
     pub(crate) fn commit(&mut self, change: Change) -> io::Result<Catalog> {
+        let Change { catalog, actions, documents, known, .. } = change;
+        let changed = actions.iter().filter(|done| done.action != Action::Unchanged).map(|done| &done.id);
+        self.keep(changed, Snapshot { documents, known })?;
+        Ok(catalog)
+    }
+
+    /// What [`Resources::restore`] goes back to.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot { documents: self.documents.clone(), known: self.known.clone() }
+    }
+
+    /// Makes everything that is said as it was.
+    ///
+    /// # Errors
+    /// As [`Resources::commit`].
+    pub(crate) fn restore(&mut self, before: Snapshot) -> io::Result<()> {
+        let ids: BTreeSet<Id> = self.documents.keys().chain(before.documents.keys()).cloned().collect();
+        let differs = |id: &&Id| self.documents.get(id) != before.documents.get(id);
+        let changed: Vec<&Id> = ids.iter().filter(differs).collect();
+        self.keep(changed.into_iter(), before)
+    }
+
+    fn keep<'a>(&mut self, changed: impl Iterator<Item = &'a Id>, now: Snapshot) -> io::Result<()> {
         if let Some(dir) = &self.dir {
-            for Done { id, action, .. } in &change.actions {
-                match (action, change.documents.get(id)) {
-                    (Action::Created | Action::Configured, Some(document)) => keep(dir, id, document)?,
-                    (Action::Deleted, _) => forget(dir, id)?,
-                    _ => {}
+            for id in changed {
+                match now.documents.get(id) {
+                    Some(document) => keep(dir, id, document)?,
+                    None => forget(dir, id)?,
                 }
             }
             File::open(dir)?.sync_all()?;
         }
-        self.documents = change.documents;
-        self.known = change.known;
-        Ok(change.catalog)
+        self.documents = now.documents;
+        self.known = now.known;
+        Ok(())
     }
 
     fn writable(&self) -> Result<(), ChangeError> {

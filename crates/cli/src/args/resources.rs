@@ -81,6 +81,9 @@ pub(crate) struct ApplyArgs {
     /// Say what would be done, and do nothing
     #[arg(long, value_name = "WHERE", default_value = "none")]
     pub(crate) dry_run: DryRun,
+    /// Wait until it is known whether the data flows that this touches work, and undo all of it if one does not
+    #[arg(long)]
+    pub(crate) rollback: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
