@@ -1,5 +1,6 @@
 //! `tidegate get`, `describe`, `apply`, `delete` and `diff`: the resources of a running instance.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -80,7 +81,6 @@ impl Item {
 
     /// The manifest with the version and the status of the resource, as JSON. Numbers stay as they were written.
     fn json(&self) -> anyhow::Result<String> {
-        use std::collections::BTreeMap;
         let mut fields: BTreeMap<String, Box<RawValue>> = match &self.manifest {
             Some(manifest) => serde_json::from_str(manifest.get()).context("a manifest is no object")?,
             None => {
@@ -153,43 +153,53 @@ fn items(
 pub(crate) fn get(args: &GetArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let api = Api::new(global)?;
     let form = args.form.or((global.output == Form::Json).then_some(GetForm::Json));
-    let mut shown = None;
+    let is_one = args.name.is_some() || args.target.name.is_some();
+    // what was printed of each; then, as kubectl does, only what has changed is
+    let mut shown: Option<BTreeMap<_, _>> = None;
+    let mut has_head = false;
     loop {
         let items = items(&api, &args.target, args.name.as_deref(), args.namespace.as_deref())?;
-        let is_one = args.name.is_some() || args.target.name.is_some();
+        let id = |i: &Item| (i.kind.clone(), i.namespace.clone(), i.name.clone());
+        // that a health was looked at again is no change
+        let seen = |i: &Item| {
+            (i.resource_version.clone(), i.status.provisioning_state.clone(), i.health().to_owned())
+        };
+        let now: BTreeMap<_, _> = items.iter().map(|i| (id(i), seen(i))).collect();
+        let before = shown.take();
+        let is_news = |i: &&Item| before.as_ref().is_none_or(|b| b.get(&id(i)) != now.get(&id(i)));
+        let news = items.iter().filter(is_news);
         let text = match form {
             Some(GetForm::Json) => {
-                let all: Vec<String> = items.iter().map(Item::json).collect::<Result<_, _>>()?;
-                match (is_one, all.as_slice()) {
-                    (true, [one]) => format!("{one}\n"),
-                    _ => {
-                        format!("{{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[{}]}}\n", all.join(","))
-                    }
+                let news: Vec<String> = news.map(Item::json).collect::<Result<_, _>>()?;
+                if before.is_none() && !(is_one && news.len() == 1) {
+                    format!("{{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[{}]}}\n", news.join(","))
+                } else {
+                    news.iter().map(|one| format!("{one}\n")).collect()
                 }
             }
-            Some(GetForm::Yaml) => items.iter().map(Item::yaml).collect::<Result<Vec<_>, _>>()?.join("---\n"),
-            Some(GetForm::Name) => {
-                items.iter().map(|i| format!("{}/{}\n", i.kind.to_lowercase(), i.name)).collect()
+            Some(GetForm::Yaml) => {
+                let news: Vec<String> = news.map(Item::yaml).collect::<Result<_, _>>()?;
+                let is_more = before.is_some() && !news.is_empty();
+                format!("{}{}", if is_more { "---\n" } else { "" }, news.join("---\n"))
             }
-            _ if items.is_empty() => String::new(),
-            Some(GetForm::Wide) => wide(&items),
-            None => narrow(&items),
+            Some(GetForm::Name) => news.map(|i| format!("{}/{}\n", i.kind.to_lowercase(), i.name)).collect(),
+            _ => {
+                let table = if form == Some(GetForm::Wide) { wide(&items) } else { narrow(&items) };
+                let mut lines = table.split_inclusive('\n');
+                let head = lines.next().filter(|_| !has_head && !items.is_empty());
+                has_head |= head.is_some();
+                let rows = items.iter().zip(lines).filter(|(item, _)| is_news(item)).map(|(_, row)| row);
+                head.into_iter().chain(rows).collect()
+            }
         };
-        // that a health was looked at again is no change
-        let seen: Vec<_> = items
-            .iter()
-            .map(|i| (i.resource_version.clone(), i.health().to_owned(), i.name.clone()))
-            .collect();
-        if shown.as_ref() != Some(&seen) {
-            if items.is_empty() && !matches!(form, Some(GetForm::Json)) {
-                say("no resources found");
-            }
-            print(&text)?;
-            shown = Some(seen);
+        if before.is_none() && items.is_empty() && !matches!(form, Some(GetForm::Json)) {
+            say("no resources found");
         }
+        print(&text)?;
         if !args.watch {
             return Ok(ExitCode::SUCCESS);
         }
+        shown = Some(now);
         std::thread::sleep(WATCH_INTERVAL);
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct GetArgs {
     /// `yaml` and `json` print manifests with their status, `wide` more columns, `name` only KIND/NAME
     #[arg(short = 'o', value_name = "FORM")]
     pub(crate) form: Option<GetForm>,
-    /// Print again whenever something has changed, until stopped
+    /// Print, until stopped, what has changed, whenever something has
     #[arg(short, long)]
     pub(crate) watch: bool,
 }
