@@ -1,12 +1,17 @@
 //! Resources that change while an instance runs: `apply`, `get`, `diff`, `delete`, `run --watch`, and what becomes of the
 //! messages meanwhile.
 
-use std::process::Output;
+use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use serde_json::Value;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::client::{publish, subscribe};
-use crate::gateway::{Gateway, PATIENCE, PLAIN, dataflow, mqtt_endpoint, tidegate};
+use crate::gateway::{Gateway, PATIENCE, PLAIN, Request, dataflow, mqtt_endpoint, tidegate};
 
 const LISTEN: [&str; 2] = ["--mqtt-listen", "127.0.0.1:0"];
 
@@ -196,6 +201,62 @@ async fn templates_and_lists_are_applied_as_what_they_come_to() {
 }
 
 #[tokio::test]
+async fn a_watch_prints_what_has_changed() {
+    let gateway = instance().await;
+    let two = flow("out/a") + &dataflow("still", ("default", "still"), ("default", "rest"));
+    done(&gateway, &["apply", "-f", &write(&gateway, &two)]).await;
+    for name in ["flow", "still"] {
+        gateway.until(name, "available", |f| f["health"]["status"] == "Available").await;
+    }
+    let api = format!("http://{}", gateway.http);
+    let mut watch = tidegate()
+        .args(["get", "dataflows", "-o", "wide", "--watch", "--api", &api])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut next = async || {
+        let line =
+            tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("it goes on").unwrap().unwrap();
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(next().await[..3], ["KIND", "NAMESPACE", "NAME"]);
+    let first = next().await;
+    assert_eq!((first[2].as_str(), next().await[2].as_str()), ("flow", "still"));
+    done(&gateway, &["apply", "-f", &write(&gateway, &flow("out/b"))]).await;
+    let changed = next().await;
+    assert_eq!(changed[2], "flow");
+    assert_ne!(changed[5], first[5], "the version");
+}
+
+/// A body for `az iot ops` is called as its file, and Bicep is read as such by the name of its file: the instance keeps
+/// manifests, which say all of it themselves.
+#[tokio::test]
+async fn what_hangs_on_the_name_of_its_file_is_kept_as_a_manifest() {
+    let mut gateway = instance().await;
+    let body = json!({ "mode": "Enabled", "operations": [
+        { "operationType": "Source", "sourceSettings": { "endpointRef": "default", "dataSources": ["in"] } },
+        { "operationType": "Destination",
+          "destinationSettings": { "endpointRef": "default", "dataDestination": "out" } },
+    ]});
+    let path = gateway.dir.path().join("press.json");
+    std::fs::write(&path, body.to_string()).unwrap();
+    let said = done(&gateway, &["apply", "-f", &path.display().to_string()]).await;
+    assert_eq!(said, "dataflow/press created\n");
+    gateway.kill_9().await;
+    gateway.restart().await;
+    assert_eq!(destination(&gateway, "press").await, "out");
+    let bicep = BICEP.replace("param presses int", "var presses = 1");
+    for (name, text) in [("pump.json", body.to_string()), ("main.bicep", bicep)] {
+        let body = json!({ "files": [{ "name": name, "text": text }] }).to_string();
+        let request = Request { method: "POST", path: "/api/v1/apply", headers: &[], body: &body };
+        let (status, said) = gateway.ask(request).await;
+        assert_eq!(status, 400, "{said}");
+        assert!(said.contains("tidegate convert"), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn an_instance_of_files_is_changed_by_its_files() {
     let gateway = Gateway::run_with(&flow("out/a"), &["--mqtt-listen", "127.0.0.1:0", "--watch"]).await;
     let path = gateway.dir.path().join("resources.yaml");
@@ -219,7 +280,7 @@ async fn until_broker_has(gateway: &Gateway, what: &str, count: u64) {
             return;
         }
         assert!(tokio::time::Instant::now() < deadline, "never {count} {what}: {broker}");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -269,19 +330,20 @@ async fn what_waits_for_a_flow_goes_with_it() {
     until_broker_has(&gateway, "queuedMessages", 0).await;
 }
 
-/// QoS 1 messages keep coming while the flow, its endpoint and its profile change: none is lost or comes twice, the books
-/// balance, and a flow that is not touched is not stopped. `TIDEGATE_TEST_APPLIES` says how many changes.
+/// QoS 1 messages keep coming while the flow, its endpoint and its profile change at random: none is lost or comes twice,
+/// the books balance, and a flow that is not touched is not stopped. `TIDEGATE_TEST_APPLIES` says how many changes,
+/// `TIDEGATE_TEST_RATE` how many messages there are in a second of that time, instead of some as fast as they go.
 #[tokio::test]
 async fn nothing_is_lost_while_resources_change() {
-    let applies: u32 = std::env::var("TIDEGATE_TEST_APPLIES").map_or(20, |n| n.parse().unwrap());
-    let messages = u64::from(applies) * 500;
+    let number = |name: &str| std::env::var(name).ok().map(|n| n.parse::<u64>().unwrap());
+    let applies = number("TIDEGATE_TEST_APPLIES").unwrap_or(20);
+    let rate = number("TIDEGATE_TEST_RATE");
     // so long that what is on its way is always acknowledged before the flow stops
     let args = LISTEN.iter().chain(&["--drain-timeout", "120s"]).map(|a| (*a).to_owned()).collect();
     let gateway = Gateway::start(tempfile::tempdir().unwrap(), args).await;
-    let version = |n: u32| {
-        // one of the three changes each time, and each does so again and again
-        let (keep_alive, instances) = (30 + n / 3 % 7, 1 + (n + 1) / 3 % 3);
-        let flow = dataflow("flow", ("local", "in/+"), ("local", &format!("out/{}", n.div_ceil(3))))
+    let version = |[flow, endpoint, profile]: [u32; 3]| {
+        let (keep_alive, instances) = (30 + endpoint % 7, 1 + profile % 3);
+        let flow = dataflow("flow", ("local", "in/+"), ("local", &format!("out/{flow}")))
             .replace("profileRef: default", "profileRef: line");
         format!(
             "{flow}{}{PROFILE}\
@@ -294,21 +356,42 @@ async fn nothing_is_lost_while_resources_change() {
             dataflow("still", ("default", "still/+"), ("default", "rest"))
         )
     };
-    done(&gateway, &["apply", "-f", &write(&gateway, &version(0))]).await;
+    let mut versions = [0; 3];
+    done(&gateway, &["apply", "-f", &write(&gateway, &version(versions))]).await;
     gateway.until("flow", "available", |f| f["health"]["status"] == "Available").await;
     let since = gateway.dataflow("still").await["health"]["lastTransitionTime"].clone();
     let (got, _task) = subscribe(gateway.port(), "out/#").await;
-    let load = publish(gateway.port(), "in/a", 0..messages, 100);
+    let all_made = AtomicBool::new(false);
+    let load = async {
+        let Some(rate) = rate else {
+            publish(gateway.port(), "in/a", 0..applies * 500, 100).await;
+            return applies * 500;
+        };
+        let mut ticks = tokio::time::interval(Duration::from_millis(100));
+        let mut sent = 0;
+        while !all_made.load(Ordering::Relaxed) {
+            ticks.tick().await;
+            publish(gateway.port(), "in/a", sent..sent + rate / 10, 500).await;
+            sent += rate / 10;
+        }
+        sent
+    };
+    let started = tokio::time::Instant::now();
     let changes = async {
-        for n in 1..=applies {
-            let said = done(&gateway, &["apply", "-f", &write(&gateway, &version(n))]).await;
+        let mut random = SmallRng::seed_from_u64(7);
+        for _ in 0..applies {
+            versions[random.random_range(0..3)] += 1;
+            let said = done(&gateway, &["apply", "-f", &write(&gateway, &version(versions))]).await;
             assert!(said.contains("configured"), "{said}");
         }
+        all_made.store(true, Ordering::Relaxed);
     };
-    tokio::time::timeout(PATIENCE, async { tokio::join!(load, changes) }).await.unwrap();
+    let work = async { tokio::join!(load, changes).0 };
+    let messages = tokio::time::timeout(PATIENCE, work).await.unwrap();
+    let took = started.elapsed();
     got.until_complete(0..messages).await;
     let flow = gateway.until("flow", "drained", |f| f["messages"]["inFlight"] == 0).await;
-    println!("{applies} changes, {messages} messages: {flow}");
+    println!("{applies} changes and {messages} messages in {took:?}: {flow}");
     assert_eq!(got.duplicates(), 0);
     assert_eq!(gateway.dataflow("still").await["health"]["lastTransitionTime"], since, "not touched");
 }

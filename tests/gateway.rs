@@ -14,8 +14,14 @@ use tokio::process::{Child, Command};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) fn tidegate() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-    command.kill_on_drop(true).env_remove("TIDEGATE_API").env_remove("TIDEGATE_DATA_DIR");
+    // another build of it, where load is measured
+    let other = std::env::var_os("TIDEGATE_TEST_BINARY");
+    let mut command = Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_tidegate").into()));
+    command
+        .kill_on_drop(true)
+        .env_remove("TIDEGATE_API")
+        .env_remove("TIDEGATE_API_TOKEN_FILE")
+        .env_remove("TIDEGATE_DATA_DIR");
     command
 }
 

@@ -57,8 +57,8 @@ pub fn manifests(files: &Files, options: &LoadOptions) -> Parsed<Vec<Manifest>> 
     Parsed { value: made, diagnostics: problems.into_sorted() }
 }
 
-/// The files that are read as they are: each document a manifest of its own, and whole. Templates, lists and what needs
-/// another file are none.
+/// The files that are read as they are: each document a manifest of its own, and whole. Templates, lists, what needs
+/// another file and what is called as its file are none.
 pub fn plain_files(files: &Files, options: &LoadOptions) -> Vec<FileId> {
     let documents = read_plain(files);
     let content_files = content::named(files, &documents, options);
@@ -69,9 +69,14 @@ pub fn plain_files(files: &Files, options: &LoadOptions) -> Vec<FileId> {
     };
     let plain = documents.iter().filter(|(id, nodes)| {
         let Some(file) = files.get(*id) else { return false };
-        !matches!(form(&file.name, &file.text), Form::Bicep)
-            && !content_files.contains(&content::normal(&file.name))
-            && nodes.iter().all(is_plain)
+        // a body for `az iot ops` has neither
+        let has_a_name = |n: &Node| n.get("metadata").is_some() || n.get("type").is_some();
+        let fits = match form(&file.name, &file.text) {
+            Form::Bicep => false,
+            Form::Json => nodes.iter().all(has_a_name),
+            Form::Yaml => true,
+        };
+        fits && !content_files.contains(&content::normal(&file.name)) && nodes.iter().all(is_plain)
     });
     plain.map(|(id, _)| *id).collect()
 }

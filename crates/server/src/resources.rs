@@ -35,8 +35,10 @@ impl Document {
         format!("{:016x}", hasher.finish())
     }
 
-    fn is_json(&self) -> bool {
-        self.text.trim_start_matches('\u{feff}').trim_start().starts_with('{')
+    /// What the name of the file that it is kept in ends in.
+    fn ending(&self) -> &'static str {
+        let is_json = self.text.trim_start_matches('\u{feff}').trim_start().starts_with('{');
+        if is_json { "json" } else { "yaml" }
     }
 }
 
@@ -255,6 +257,12 @@ impl Resources {
             if !seen.insert(id.clone()) {
                 return Err(ChangeError::Bad(format!("{}: {} `{}` is given twice", at(), id.0, id.2)));
             }
+            // what it is, or is called, must not hang on the file it came in
+            let kept = Document { file: format!("{}.{}", stem(&id), document.ending()), ..document.clone() };
+            if self.ids(&kept) != [id.clone()] {
+                let why = "is no manifest by itself: apply it as `tidegate convert --to yaml` writes it";
+                return Err(ChangeError::Bad(format!("{} {why}", at())));
+            }
             let action = match documents.get(&id) {
                 None => Action::Created,
                 Some(before) if before.text == document.text => Action::Unchanged,
@@ -396,7 +404,7 @@ fn stem((kind, namespace, name): &Id) -> String {
 }
 
 fn keep(dir: &Path, id: &Id, document: &Document) -> io::Result<()> {
-    let (ending, other) = if document.is_json() { ("json", "yaml") } else { ("yaml", "json") };
+    let (ending, other) = (document.ending(), if document.ending() == "json" { "yaml" } else { "json" });
     let path = dir.join(format!("{}.{ending}", stem(id)));
     let new = path.with_extension("new");
     let mut options = File::options();
@@ -420,5 +428,59 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text() -> impl Strategy<Value = String> {
+        let line = prop_oneof![
+            "[-a-z0-9:{}\\[\\]\"'#, ]{0,20}",
+            Just("---".to_owned()),
+            Just("kind: List".to_owned()),
+            Just("items:".to_owned()),
+            Just("apiVersion: connectivity.iotoperations.azure.com/v1".to_owned()),
+            Just("kind: DataflowProfile".to_owned()),
+            "metadata: \\{ name: [a-c]{3} \\}",
+            Just("spec: {}".to_owned()),
+            Just("param a string = 'x'".to_owned()),
+            Just("{\"$schema\":\"deploymentTemplate.json#\"}".to_owned()),
+        ];
+        prop::collection::vec(line, 0..12).prop_map(|lines| lines.join("\n"))
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_applied_is_kept_as_it_will_be_read_or_refused(
+            files in prop::collection::vec(("[a-c]{1,3}\\.(yaml|json|bicep)", text()), 0..4)
+        ) {
+            let resources = Resources::new(LoadOptions::default(), Some(PathBuf::new()));
+            if let Ok(change) = resources.apply(&files) {
+                prop_assert_eq!(change.actions.len(), change.documents.len());
+                for Done { id, action, text } in &change.actions {
+                    prop_assert_eq!(*action, Action::Created);
+                    let document = &change.documents[id];
+                    prop_assert_eq!(Some(&document.text), text.as_ref());
+                    let dir = tempfile::tempdir().unwrap();
+                    keep(dir.path(), id, document).unwrap();
+                    let (kept, _) = Resources::applied(dir.path().into(), LoadOptions::default()).unwrap();
+                    let kept: Vec<_> = kept.documents.iter().map(|(id, d)| (id, &d.text)).collect();
+                    prop_assert_eq!(kept, vec![(id, &document.text)]);
+                }
+            }
+        }
+
+        #[test]
+        fn documents_stand_where_they_say(text in text()) {
+            let lines: Vec<&str> = text.split_inclusive('\n').collect();
+            for document in documents("a.yaml", &text) {
+                let rest = lines[document.lines_before as usize..].concat();
+                prop_assert!(rest.starts_with(&*document.text), "{:?} {}", document.text, document.lines_before);
+            }
+        }
     }
 }
