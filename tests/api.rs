@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use tidegate_testkit::{Authority, EntraId, Validity, schemathesis_python};
 use tokio::process::Command;
-
-use tidegate_testkit::{Authority, EntraId, Validity};
 
 use crate::gateway::{Gateway, Request, ask, dataflow, repository, tidegate};
 
@@ -386,4 +385,28 @@ async fn a_browser_gets_a_cookie_for_the_token() {
         assert_eq!(with("POST", Some(foreign)).await, 401, "{foreign}");
         assert_eq!(with("GET", Some(foreign)).await, 401, "{foreign}");
     }
+}
+
+/// Whatever the description allows, and much that it does not, gets an answer as described, and none that says that there
+/// is a bug.
+#[tokio::test]
+async fn schemathesis_finds_no_server_error() {
+    let args = ["--mqtt-listen", "127.0.0.1:0", "--durability", "memory"];
+    let gateway = Gateway::start(tempfile::tempdir().unwrap(), args.map(String::from).to_vec()).await;
+    let checks =
+        "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
+    let output = Command::new(schemathesis_python())
+        .args(["-m", "schemathesis.cli", "run", &format!("http://{}/api/v1/openapi.json", gateway.http)])
+        .args(["--checks", checks, "--phases", "coverage,fuzzing", "--max-examples", "5", "--no-color"])
+        // the same questions each time
+        .args(["--seed", "7", "--generation-deterministic"])
+        // streams that say nothing until something happens
+        .args(["--exclude-path-regex", "(tap|broker/messages)$", "--exclude-operation-id", "get_state"])
+        .current_dir(gateway.dir.path())
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(gateway.get("/healthz").await.0, 200);
 }

@@ -16,6 +16,16 @@ pub(crate) struct Dataflows {
     pub(crate) dataflows: Vec<Dataflow>,
 }
 
+/// One of a stream of server-sent events (WHATWG HTML, "Server-sent events").
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what is written as text")]
+pub(crate) struct Event {
+    /// Of an event that is not the usual one.
+    event: Option<String>,
+    /// What happened, as JSON.
+    data: String,
+}
+
 /// Everything about an instance in one look. Rates are differences of counters between two looks, over that of `at`.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Status {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
@@ -16,10 +16,15 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::api::Error;
 use crate::gateway::Shared;
+use crate::http_tap::Seen;
+use crate::message::Message;
 use crate::{
     http_access, http_broker, http_dead_letters, http_reference, http_resources, http_services, http_status,
     http_tap, http_try, ui,
 };
+
+/// The largest body of a request, in bytes: many resources, or a large value.
+const BODY_BYTES_MAX: usize = 64 << 20;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -27,7 +32,7 @@ use crate::{
         title = "tidegate",
         description = "The control API of one running instance. What goes wrong is answered with `error.message`, a sentence.",
     ),
-    components(schemas(Error))
+    components(schemas(Error, Seen<'_>, Message<'_>))
 )]
 struct Document;
 
@@ -51,6 +56,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let api = api
         .route("/api/v1/openapi.json", get(document))
         .route("/api/v1/{*path}", axum::routing::any(no_such_path))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(shared.clone(), http_access::admit));
     Router::new()
         .merge(api)

@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::Broker;
+use crate::api::{self, Broker};
 use crate::gateway::Shared;
 use crate::http::{Refusal, refuse};
 use crate::http_input::Query;
@@ -138,9 +138,9 @@ async fn topics(
 }
 
 /// What is published to the local broker from now on, and what is retained, as server-sent events; each event's data is a
-/// message. Who reads too slowly misses some; nobody else does.
+/// `Message`. Who reads too slowly misses some; nobody else does.
 #[utoipa::path(get, path = "/broker/messages", tag = "broker", params(TopicFilter),
-    responses((status = 200, content_type = "text/event-stream", body = inline(Message<'_>))))]
+    responses((status = 200, content_type = "text/event-stream", body = api::Event)))]
 async fn messages(
     State(shared): State<Arc<Shared>>,
     Query(query): Query<TopicFilter>,

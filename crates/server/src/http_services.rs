@@ -21,6 +21,7 @@ use tidegate_services::schema_registry::{
 };
 use tidegate_services::state_store::{SetOptions, StateStore, StateStoreError, Versioned, Watch};
 
+use crate::api;
 use crate::gateway::Shared;
 use crate::http::{Refusal, aside, refuse};
 use crate::http_input::{Body, Path, Query, Raw, Text};
@@ -117,7 +118,7 @@ struct GetQuery {
     responses(
         (status = 200, content(
             (Vec<u8> = "application/octet-stream"),
-            (String = "text/event-stream")))))]
+            (api::Event = "text/event-stream")))))]
 async fn get_state(
     State(shared): State<Arc<Shared>>,
     Path(key): Path<String>,

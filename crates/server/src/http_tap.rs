@@ -20,7 +20,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::rfc3339;
+use crate::api::{self, rfc3339};
 use crate::gateway::Shared;
 use crate::http::{Refusal, refuse};
 use crate::http_input::{Path, Query};
@@ -56,7 +56,7 @@ struct TapOneQuery {
 
 /// A message that was seen on its way through a flow.
 #[derive(Serialize, ToSchema)]
-struct Seen<'a> {
+pub(crate) struct Seen<'a> {
     namespace: &'a str,
     dataflow: &'a str,
     /// `source`, `transformed`, `destination`, `filtered` or `dead-lettered`.
@@ -72,10 +72,10 @@ struct Seen<'a> {
     reason: Option<&'a str>,
 }
 
-/// Messages of several flows as they pass. Each event's data is a message with its flow and stage; the event `lagged`
+/// Messages of several flows as they pass. Each event's data is a `Seen`; the event `lagged`
 /// tells how many went by unseen because they came too fast: `{"skipped": 12}`.
 #[utoipa::path(get, path = "/tap", tag = "messages", params(TapQuery),
-    responses((status = 200, content_type = "text/event-stream", body = Seen)))]
+    responses((status = 200, content_type = "text/event-stream", body = api::Event)))]
 async fn tap(
     State(shared): State<Arc<Shared>>,
     Query(query): Query<TapQuery>,
@@ -112,11 +112,11 @@ async fn tap(
     Ok(sse(all.chain(stream::pending()), &shared))
 }
 
-/// Messages of one flow as they pass. Each event's data is a message with its stage; the event `lagged` tells how many
+/// Messages of one flow as they pass. Each event's data is a `Message` with its stage; the event `lagged` tells how many
 /// went by unseen because they came too fast: `{"skipped": 12}`.
 #[utoipa::path(get, path = "/dataflows/{name}/tap", tag = "messages",
     params(("name" = String, Path, description = "Name of the data flow"), TapOneQuery),
-    responses((status = 200, content_type = "text/event-stream", body = inline(Message<'_>))))]
+    responses((status = 200, content_type = "text/event-stream", body = api::Event)))]
 async fn tap_one(
     State(shared): State<Arc<Shared>>,
     Path(name): Path<String>,

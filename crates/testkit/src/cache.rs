@@ -21,3 +21,10 @@ pub fn azure_kusto_python() -> PathBuf {
         .expect("azure-kusto-ingest is not there; run tests/peers/azure-kusto.sh, which installs it")
         .join("bin/python")
 }
+
+/// The Python that has schemathesis, where `tests/peers/schemathesis.sh` puts it.
+pub fn schemathesis_python() -> PathBuf {
+    newest("schemathesis-")
+        .expect("schemathesis is not there; run tests/peers/schemathesis.sh, which installs it")
+        .join("bin/python")
+}

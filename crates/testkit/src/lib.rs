@@ -17,7 +17,7 @@ mod small_disk;
 mod storage_front;
 
 pub use azurite::{Azurite, StorageAccount};
-pub use cache::azure_kusto_python;
+pub use cache::{azure_kusto_python, schemathesis_python};
 pub use certificates::{Authority, Identity, Validity};
 pub use entra::{EntraId, Fault};
 pub use kafka::{Kafka, KafkaOptions};
