@@ -20,6 +20,7 @@ const QOS_1: Load = Load {
     payload_bytes: 256,
     window: 100,
     rate: 0,
+    topics: None,
 };
 
 #[derive(Clone, Copy)]

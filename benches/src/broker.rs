@@ -15,6 +15,7 @@ const QOS_1: Load = Load {
     payload_bytes: 256,
     window: 100,
     rate: 0,
+    topics: None,
 };
 
 const SCENARIOS: [(&str, Load); 6] = [

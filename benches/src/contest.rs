@@ -105,8 +105,16 @@ impl Scenario {
 }
 
 fn until_connected(tidegate: &Path, contender: &Contender) -> anyhow::Result<()> {
-    let few =
-        Load { qos: 1, publishers: 1, fan_out: None, messages: 100, payload_bytes: 64, window: 10, rate: 0 };
+    let few = Load {
+        qos: 1,
+        publishers: 1,
+        fan_out: None,
+        messages: 100,
+        payload_bytes: 64,
+        window: 10,
+        rate: 0,
+        topics: None,
+    };
     let mut tries = 1;
     while let Err(error) = few.run(tidegate, contender.ends) {
         anyhow::ensure!(tries < TRIES_MAX, "{error:#}");

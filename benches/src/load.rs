@@ -20,6 +20,8 @@ pub(crate) struct Load {
     pub(crate) window: u32,
     /// Of all publishers together, per second; 0 for as fast as they are taken.
     pub(crate) rate: u32,
+    /// To publish to and to receive from, `{i}` for the publisher's number; else what the tool chooses.
+    pub(crate) topics: Option<(&'static str, &'static str)>,
 }
 
 /// The end of a load: where it is published to, and received from.
@@ -84,11 +86,8 @@ impl Load {
         format!("{who}, QoS {}, {} bytes, {how}, {} messages", self.qos, self.payload_bytes, self.messages)
     }
 
-    /// Puts the load on and waits for its end.
-    ///
-    /// # Errors
-    /// A message of QoS 1 that was lost, among others.
-    pub(crate) fn run(&self, tidegate: &Path, ends: Ends) -> anyhow::Result<Result> {
+    /// What puts the load on.
+    pub(crate) fn command(&self, tidegate: &Path, ends: Ends) -> Command {
         let url = |port: u16| format!("mqtt://127.0.0.1:{port}");
         let mut command = Command::new(tidegate);
         command.args(["--output", "json", "bench", "mqtt", "--seed", "1", "--settle", "1s"]);
@@ -107,7 +106,19 @@ impl Load {
             option("--pattern", &"fan-out");
             option("--subscribers", &subscribers);
         }
-        let output = command.output().context("can't run the load")?;
+        if let Some((publish, subscribe)) = self.topics {
+            option("--topic", &publish);
+            option("--subscribe-topic", &subscribe);
+        }
+        command
+    }
+
+    /// Puts the load on and waits for its end.
+    ///
+    /// # Errors
+    /// A message of QoS 1 that was lost, among others.
+    pub(crate) fn run(&self, tidegate: &Path, ends: Ends) -> anyhow::Result<Result> {
+        let output = self.command(tidegate, ends).output().context("can't run the load")?;
         let text = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() {
             bail!("the load fails: {text}{}", String::from_utf8_lossy(&output.stderr));

@@ -9,6 +9,7 @@ mod contest;
 mod footprint;
 mod kafka;
 mod load;
+mod neighbours;
 mod peers;
 mod process;
 mod report;
@@ -44,6 +45,12 @@ enum Command {
     Kafka(Contest),
     /// Memory at rest, and the time from the start to the first message delivered
     Footprint {
+        /// How often each is measured
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+    },
+    /// Latency of a hundred quiet data flows, alone and beside one at full load
+    Neighbours {
         /// How often each is measured
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
@@ -106,6 +113,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Bridge(args) => Report::Contests(bridge::run(&tidegate, args)?),
         Command::Kafka(args) => Report::Kafka(kafka::run(&tidegate, args)?),
         Command::Librdkafka(_) => unreachable!("it has run above"),
+        Command::Neighbours { rounds } => Report::Neighbours(neighbours::run(&tidegate, *rounds)?),
         Command::Footprint { rounds } => Report::Footprint(footprint::run(&tidegate, *rounds)?),
     };
     let text = match cli.output {

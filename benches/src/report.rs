@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use crate::contest::{Outcome, Sample, Showing};
 use crate::footprint::Footprint;
 use crate::kafka;
+use crate::load::Latency;
+use crate::neighbours::Neighbours;
 use crate::peers;
 
 /// Where and on what it was measured.
@@ -44,6 +46,7 @@ pub(crate) enum Report {
     Contests(Vec<Outcome>),
     Kafka(Vec<kafka::Outcome>),
     Footprint(Footprint),
+    Neighbours(Neighbours),
 }
 
 impl Report {
@@ -100,6 +103,16 @@ impl Report {
                 let first = range(&millis, |millis| format!("{millis:.1} ms"));
                 let _ = writeln!(text, "| From start to first message delivered | {first} |");
             }
+            Self::Neighbours(Neighbours { alone, beside, noisy }) => {
+                text.push_str("| A hundred quiet flows | p50 | p99 |\n|---|---|---|\n");
+                let beside_what = format!("beside one with {} messages/s", range(noisy, thousands));
+                for (what, latencies) in [("alone", alone), (beside_what.as_str(), beside)] {
+                    let of = |part: fn(&Latency) -> f64| {
+                        range(&latencies.iter().map(part).collect::<Vec<_>>(), micros)
+                    };
+                    let _ = writeln!(text, "| {what} | {} | {} |", of(|l| l.p50), of(|l| l.p99));
+                }
+            }
         }
         text
     }
@@ -118,6 +131,15 @@ impl Report {
                 });
                 let first: Vec<_> = first_message.iter().map(|t| t.as_secs_f64() * 1e3).collect();
                 json!({ "atRest": at_rest.collect::<Vec<_>>(), "firstMessageMilliseconds": first })
+            }
+            Self::Neighbours(Neighbours { alone, beside, noisy }) => {
+                let latencies = |all: &[Latency]| {
+                    all.iter().map(|l| json!({ "p50": l.p50, "p99": l.p99 })).collect::<Vec<_>>()
+                };
+                json!({
+                    "aloneMicroseconds": latencies(alone), "besideMicroseconds": latencies(beside),
+                    "noisyMessagesPerSecond": noisy,
+                })
             }
         };
         let setting = json!({
