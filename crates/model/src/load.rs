@@ -13,7 +13,7 @@ use crate::codes;
 use crate::content;
 use crate::credentials::{self, ConfigMapFields, SecretFields};
 use crate::dataflow::{self, DataflowFields, Setting};
-use crate::endpoint::{self, EndpointFields, Ingestion};
+use crate::endpoint::{self, EndpointFields, EndpointType, Ingestion};
 use crate::field::{Read, closest, one_of};
 use crate::names::ResourceName;
 use crate::node::{Node, Text, Value, span};
@@ -294,6 +294,9 @@ impl Loader<'_> {
             self.declare(kind, &namespace, name, name_at, problems);
         }
         let annotations = annotations(&resource.annotations, problems);
+        if kind != Kind::DataflowEndpoint {
+            without_effect(&resource.annotations, kind, None, problems);
+        }
         let key = name.clone().map(|name| (namespace.clone(), name));
         let named = name.as_deref().and_then(ResourceName::parse);
         let valid = |problems: &Problems| resource.valid && problems.errors() == before;
@@ -305,6 +308,10 @@ impl Loader<'_> {
                     let options = (annotations.any_host, annotations.ingestion);
                     endpoint::parse(f, named, namespace.clone(), options, problems)
                 });
+                if let Some((endpoint, _)) = &parsed {
+                    let endpoint_type = Some(endpoint.settings.endpoint_type());
+                    without_effect(&resource.annotations, kind, endpoint_type, problems);
+                }
                 let valid = valid(problems);
                 let (endpoint, references) = parsed.map_or((None, vec![]), |(e, r)| (Some(Arc::new(e)), r));
                 self.need(&label, &namespace, references);
@@ -516,6 +523,29 @@ fn annotations(given: &[(String, Text)], problems: &mut Problems) -> Annotations
         }
     }
     read
+}
+
+/// Warns of annotations that mean something elsewhere only.
+fn without_effect(
+    given: &[(String, Text)],
+    kind: Kind,
+    endpoint_type: Option<EndpointType>,
+    problems: &mut Problems,
+) {
+    for (key, value) in given {
+        let (has_effect, place) = match key.as_str() {
+            FILTER_SEMANTICS => (kind == Kind::Dataflow, "data flows"),
+            ANY_HOST => (kind == Kind::DataflowEndpoint, "endpoints"),
+            ADX_DEDUPLICATE | ADX_INGESTION | ADX_MAPPING => {
+                (endpoint_type == Some(EndpointType::DataExplorer), "endpoints of type DataExplorer")
+            }
+            _ => continue,
+        };
+        if !has_effect {
+            let message = format!("the annotation `{key}` has no effect here, but on {place} only");
+            problems.push(warning(codes::NO_EFFECT, value.span(), message).help("remove it"));
+        }
+    }
 }
 
 /// Whether the value is the second of two, the first of which is the default.
