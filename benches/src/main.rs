@@ -2,6 +2,7 @@
 //! `tidegate bench mqtt`, in turns; so that what else the machine does falls on both. `docs/performance.md` says what the
 //! numbers mean and what they were.
 
+mod adx;
 mod bridge;
 mod broker;
 mod client;
@@ -43,6 +44,8 @@ enum Command {
     Bridge(Brokers),
     /// A data flow to Kafka, and one from it, beside what librdkafka does alone
     Kafka(Contest),
+    /// A data flow to Azure Data Explorer, queued and streaming, against the double of a cluster
+    Adx(Contest),
     /// Memory at rest, and the time from the start to the first message delivered
     Footprint {
         /// How often each is measured
@@ -112,6 +115,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Broker(args) => Report::Contests(broker::run(&tidegate, args)?),
         Command::Bridge(args) => Report::Contests(bridge::run(&tidegate, args)?),
         Command::Kafka(args) => Report::Kafka(kafka::run(&tidegate, args)?),
+        Command::Adx(args) => Report::Adx(adx::run(&tidegate, args)?),
         Command::Librdkafka(_) => unreachable!("it has run above"),
         Command::Neighbours { rounds } => Report::Neighbours(neighbours::run(&tidegate, *rounds)?),
         Command::Footprint { rounds } => Report::Footprint(footprint::run(&tidegate, *rounds)?),

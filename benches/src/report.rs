@@ -7,6 +7,7 @@ use std::thread::available_parallelism;
 
 use serde_json::{Value, json};
 
+use crate::adx;
 use crate::contest::{Outcome, Sample, Showing};
 use crate::footprint::Footprint;
 use crate::kafka;
@@ -45,6 +46,7 @@ impl Setting {
 pub(crate) enum Report {
     Contests(Vec<Outcome>),
     Kafka(Vec<kafka::Outcome>),
+    Adx(Vec<adx::Outcome>),
     Footprint(Footprint),
     Neighbours(Neighbours),
 }
@@ -89,6 +91,23 @@ impl Report {
                     row("", "librdkafka alone", &outcome.alone, "1");
                 }
             }
+            Self::Adx(outcomes) => {
+                text.push_str(
+                    "| Way in | Rows per CPU second | Rows/s | Resident memory | At its peak |\n|---|---|---|---|---|\n",
+                );
+                for adx::Outcome { name, samples, memory } in outcomes {
+                    let of =
+                        |number: fn(&kafka::Sample) -> f64| samples.iter().map(number).collect::<Vec<_>>();
+                    let _ = writeln!(
+                        text,
+                        "| {name} | {} | {} | {} | {} |",
+                        range(&of(kafka::Sample::per_cpu_second), thousands),
+                        thousands(median(&of(kafka::Sample::per_second))),
+                        mebibytes(memory.resident as f64),
+                        mebibytes(memory.peak as f64),
+                    );
+                }
+            }
             Self::Footprint(Footprint { at_rest, first_message }) => {
                 text.push_str("| What | Median (lowest to highest) |\n|---|---|\n");
                 for (what, memory) in at_rest {
@@ -122,6 +141,15 @@ impl Report {
         let results = match self {
             Self::Contests(outcomes) => outcomes.iter().map(outcome).collect::<Vec<_>>().into(),
             Self::Kafka(outcomes) => outcomes.iter().map(kafka_outcome).collect::<Vec<_>>().into(),
+            Self::Adx(outcomes) => {
+                let outcome = |adx::Outcome { name, samples, memory }: &adx::Outcome| {
+                    json!({
+                        "scenario": name, "rounds": rounds(samples), "residentBytes": memory.resident,
+                        "peakBytes": memory.peak,
+                    })
+                };
+                outcomes.iter().map(outcome).collect::<Vec<_>>().into()
+            }
             Self::Footprint(Footprint { at_rest, first_message }) => {
                 let at_rest = at_rest.iter().map(|(what, memory)| {
                     let of = |bytes: fn(&crate::process::Memory) -> u64| {
@@ -183,19 +211,20 @@ fn outcome(outcome: &Outcome) -> Value {
 }
 
 fn kafka_outcome(outcome: &kafka::Outcome) -> Value {
-    let rounds = |samples: &[kafka::Sample]| {
-        let sample = |s: &kafka::Sample| {
-            json!({
-                "messages": s.messages, "cpuSeconds": s.cpu.as_secs_f64(), "seconds": s.took.as_secs_f64(),
-                "messagesPerCpuSecond": s.per_cpu_second(), "messagesPerSecond": s.per_second(),
-            })
-        };
-        samples.iter().map(sample).collect::<Vec<_>>()
-    };
     json!({
         "scenario": outcome.name, "shares": outcome.shares(),
         "tidegate": rounds(&outcome.tidegate), "librdkafkaAlone": rounds(&outcome.alone),
     })
+}
+
+fn rounds(samples: &[kafka::Sample]) -> Vec<Value> {
+    let sample = |s: &kafka::Sample| {
+        json!({
+            "messages": s.messages, "cpuSeconds": s.cpu.as_secs_f64(), "seconds": s.took.as_secs_f64(),
+            "messagesPerCpuSecond": s.per_cpu_second(), "messagesPerSecond": s.per_second(),
+        })
+    };
+    samples.iter().map(sample).collect()
 }
 
 /// The median, and between what.
