@@ -18,7 +18,9 @@ use tidegate_identity::{Identity, Token, TokenError, Tokens};
 use tidegate_model::endpoint::{Authentication, Batching, DataExplorer, Endpoint, Ingestion, Settings};
 use tidegate_model::names::{HostPort, ResourceName};
 use tidegate_model::schema::{DeltaField, DeltaType};
-use tidegate_testkit::{Azurite, Kusto, KustoFault, azure_kusto_python};
+use tidegate_testkit::{
+    Azurite, Kusto, KustoFault, StorageAccount, StorageFault, StorageFront, azure_kusto_python,
+};
 use tokio::io::AsyncWriteExt;
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -57,6 +59,10 @@ impl World {
     async fn new(commands: &[&str]) -> Self {
         let azurite = Azurite::start().await;
         let kusto = Kusto::start(azurite.accounts()).await;
+        Self::of(azurite, kusto, commands)
+    }
+
+    fn of(azurite: Azurite, kusto: Kusto, commands: &[&str]) -> Self {
         for command in commands {
             kusto.execute("db", command).unwrap();
         }
@@ -237,6 +243,37 @@ async fn wherever_it_crashes_nothing_is_missing_and_nothing_twice() {
         from += 60;
     }
     world.until_numbers(0..i64::try_from(from).unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storage_account_that_refuses_is_passed_over() {
+    let azurite = Azurite::start().await;
+    let [first, second] = azurite.accounts() else { panic!("there are two") };
+    let blobs = StorageFront::account(first).await;
+    let its_queues = StorageAccount { blobs: first.queues.clone(), ..first.clone() };
+    let queues = StorageFront::account(&its_queues).await;
+    let fronted = StorageAccount { blobs: blobs.url(), queues: queues.url(), ..first.clone() };
+    let kusto = Kusto::start(&[fronted, second.clone()]).await;
+    let world = World::of(azurite, kusto, &[TABLE]);
+    let sink = world.sink();
+    let mut from = 0;
+    for (of_blobs, of_queues) in [
+        (None, None),
+        (Some(StorageFault::Busy), None),
+        (None, Some(StorageFault::Forbidden)),
+        (Some(StorageFault::Forbidden), Some(StorageFault::Busy)),
+    ] {
+        blobs.set_fault(of_blobs);
+        queues.set_fault(of_queues);
+        for _ in 0..5 {
+            sink.write(&records(from..from + 100)).await.unwrap();
+            from += 100;
+        }
+        // what is in an account must be out of it before that fails
+        blobs.set_fault(None);
+        queues.set_fault(None);
+        world.until_numbers(0..i64::try_from(from).unwrap()).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
