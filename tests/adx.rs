@@ -92,7 +92,7 @@ impl World {
     }
 }
 
-fn resources(url: &str, ingestion: &str, batch: u64) -> String {
+pub(crate) fn resources(url: &str, ingestion: &str, batch: u64) -> String {
     let content = json!({
         "$schema": "Delta/1.0", "type": "object", "properties": { "type": "struct", "fields": [
             { "name": "n", "type": "long", "nullable": true, "metadata": {} },

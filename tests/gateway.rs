@@ -98,17 +98,7 @@ impl Gateway {
 
     /// What `doctor` says of the same resources, beside the running instance.
     pub(crate) async fn doctor(&self) -> (Option<i32>, Vec<Value>) {
-        let said = tidegate()
-            .args(["doctor", "-o", "json", "--mqtt-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
-            .arg(self.dir.path().join("resources.yaml"))
-            .arg("--data-dir")
-            .arg(self.dir.path().join("data"))
-            .output()
-            .await
-            .unwrap();
-        let report: Value = serde_json::from_slice(&said.stdout).unwrap();
-        assert_eq!(report["healthy"], said.status.success());
-        (said.status.code(), report["checks"].as_array().unwrap().clone())
+        doctor(self.dir.path(), &self.environment, &[]).await
     }
 
     /// The first listener of the local broker.
@@ -183,6 +173,27 @@ impl Gateway {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// What `doctor` says of the resources in a folder: its exit code, and each thing it looked at.
+pub(crate) async fn doctor(
+    dir: &Path,
+    environment: &[(&'static str, String)],
+    args: &[&str],
+) -> (Option<i32>, Vec<Value>) {
+    let said = tidegate()
+        .envs(environment.iter().cloned())
+        .args(["doctor", "-o", "json", "--mqtt-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
+        .args(args)
+        .arg(dir.join("resources.yaml"))
+        .arg("--data-dir")
+        .arg(dir.join("data"))
+        .output()
+        .await
+        .unwrap();
+    let report: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!(report["healthy"], said.status.success());
+    (said.status.code(), report["checks"].as_array().unwrap().clone())
 }
 
 fn spawn(dir: &TempDir, args: &[String], environment: &[(&'static str, String)]) -> Child {

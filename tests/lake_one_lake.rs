@@ -13,7 +13,7 @@ use crate::gateway::Gateway;
 use crate::lake::{count, flow, numbered, rows_py, schema, settled};
 
 /// An endpoint called `storage`; `settings` are those of its type, indented by four.
-fn endpoint(r#type: &str, settings: &str) -> String {
+pub(crate) fn endpoint(r#type: &str, settings: &str) -> String {
     let name = r#type[..1].to_lowercase() + &r#type[1..];
     format!(
         r"---
@@ -35,7 +35,7 @@ async fn send(gateway: &Gateway, rows: Range<u64>) {
     publish_as(gateway.port(), "in", rows, 500, |n| json!({ "n": n, "text": "x" }).to_string()).await;
 }
 
-async fn create_container(account: &StorageAccount, name: &str) {
+pub(crate) async fn create_container(account: &StorageAccount, name: &str) {
     rows_py(&["container", &format!("{}/{name}?{}", account.blobs, account.signature())]).await.unwrap();
 }
 

@@ -92,8 +92,8 @@ pub(crate) enum Command {
     /// Look for what stands between this machine and its data flows; exit code 1 if anything
     ///
     /// One line for each thing, with the mend: the data directory, disk, clock and ports; and for each endpoint of the
-    /// data flows its name, address, TLS, credentials and topic. Nothing is published or consumed. Without
-    /// PATH the resources are those that were applied.
+    /// data flows its name, address, TLS, credentials, and topic, table or folder. Nothing is published, consumed or left
+    /// behind. Without PATH the resources are those that were applied.
     Doctor(DoctorArgs),
     /// Measure throughput, latency and loss with a reproducible load
     Bench {
@@ -374,6 +374,10 @@ pub(crate) struct DoctorArgs {
     /// Secrets as files, DIR/SECRET/KEY
     #[arg(long, value_name = "DIR")]
     pub(crate) secrets_dir: Option<PathBuf>,
+    /// The folder that stands for a PersistentVolumeClaim [default: volumes/NAME in the data directory]; may be given
+    /// several times
+    #[arg(long = "volume", value_name = "NAME=DIR", value_parser = parse_volume)]
+    pub(crate) volumes: Vec<(String, PathBuf)>,
     /// As --output
     #[arg(short = 'o', value_name = "FORM")]
     pub(crate) form: Option<Form>,

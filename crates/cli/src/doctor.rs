@@ -35,6 +35,7 @@ pub(crate) fn doctor(args: &DoctorArgs, global: &Global) -> anyhow::Result<ExitC
         listen,
         local_broker,
         secrets_dir: args.secrets_dir.clone(),
+        volumes: args.volumes.iter().cloned().collect(),
     };
     let mut shown = Shown::new(args.form.unwrap_or(global.output), global);
     if !given.paths.is_empty() {

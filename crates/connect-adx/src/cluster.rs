@@ -10,11 +10,13 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tidegate_identity::{Identity, Tokens};
 use tidegate_model::endpoint::{Authentication, DataExplorer};
+use tidegate_model::schema::DeltaField;
 use tokio::sync::Mutex;
 
 use crate::batch::{Batch, Lent, Target};
 use crate::failure::{Answered, Failure, Kind, is_bad_data};
 use crate::http::{Answer, Http, Method};
+use crate::lines;
 use crate::ranking::Ranking;
 
 /// Whom tokens are for, unless the endpoint says otherwise ("Configure data flow endpoints for Azure Data Explorer").
@@ -252,6 +254,57 @@ impl Cluster {
         self.loan().await.map(drop)
     }
 
+    /// Looks whether the cluster lets us in and has what a flow needs, and changes nothing; gives what is not as it should be
+    /// though batches are taken, or can't be known.
+    pub(crate) async fn examine(
+        &self,
+        adx: &DataExplorer,
+        table: &str,
+        columns: Option<&[DeltaField]>,
+    ) -> Result<Option<String>, Failure> {
+        let database = &adx.database;
+        let quoted = quote(table);
+        let show = format!(".show table {quoted} cslschema");
+        match self.manage(&self.engine, database, &show).await {
+            Ok(_) => {}
+            // who may ingest need not be allowed to look
+            Err(failure) if failure.kind == Kind::Authentication => {
+                return Ok(Some(format!(
+                    "let in, and not allowed to look at database `{database}`: whether table `{table}` is there shows when \
+                     data comes; a database viewer may look"
+                )));
+            }
+            Err(failure) if failure.message.contains("'Database'") => {
+                let message = format!("{}; correct the endpoint's `database`", failure.message);
+                return Err(Failure { message, ..failure });
+            }
+            Err(failure) if failure.kind == Kind::Configuration => {
+                let columns = columns.map_or_else(|| "...".to_owned(), lines::declarations);
+                let message = format!("{}; create it: `.create table {quoted} ({columns})`", failure.message);
+                return Err(Failure { message, ..failure });
+            }
+            Err(failure) => return Err(failure),
+        }
+        if !adx.ingestion.streaming {
+            return Ok(None);
+        }
+        // the table's policy counts more than the database's
+        for what in [format!("table {quoted}"), format!("database {}", quote(database))] {
+            let show = format!(".show {what} policy streamingingestion");
+            let rows = self.manage(&self.engine, database, &show).await?;
+            let policy = rows.first().and_then(|row| serde_json::from_str(row["Policy"].as_str()?).ok());
+            match policy.unwrap_or(Value::Null)["IsEnabled"].as_bool() {
+                Some(true) => return Ok(None),
+                Some(false) => break,
+                None => {}
+            }
+        }
+        Ok(Some(format!(
+            "streaming ingestion is off for table `{table}`, so all batches go by the queue; switch it on: `.alter table \
+             {quoted} policy streamingingestion enable`, and for the cluster in its configuration in the Azure portal"
+        )))
+    }
+
     /// The resources to be tried, the best first.
     fn best(&self, resources: &[Resource]) -> Vec<Resource> {
         let ranking = self.ranking.lock().unwrap_or_else(PoisonError::into_inner);
@@ -474,7 +527,7 @@ fn host_of(url: &str) -> &str {
 }
 
 /// A name in a command ("Entity names").
-fn quote(name: &str) -> String {
+pub(crate) fn quote(name: &str) -> String {
     format!("['{}']", name.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 

@@ -57,7 +57,13 @@ impl Failure {
             (code, said) => format!("{code}: {said}"),
         };
         let failure = match status {
-            401 => Self::refused(Kind::Authentication, format!("{host} does not accept the token ({said})")),
+            401 => Self::refused(
+                Kind::Authentication,
+                format!(
+                    "{host} does not accept the token ({said}); check the audience or scope, and that the identity is of \
+                     the cluster's tenant"
+                ),
+            ),
             403 => Self::refused(Kind::Authentication, format!("{host} denies access ({said}); {INGESTOR}")),
             429 => Self::later(format!("{host} throttles ({said})")),
             400 | 404 | 405 | 413 if permanent != Some(false) => {

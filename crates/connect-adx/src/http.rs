@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_identity::{http_agent, unanswered};
 use ureq::Agent;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
@@ -33,25 +33,7 @@ pub(crate) struct Http {
 
 impl Http {
     pub(crate) fn new() -> Self {
-        let native = rustls_native_certs::load_native_certs().certs;
-        let roots = match native.as_slice() {
-            [] => RootCerts::WebPki,
-            native => native.iter().map(|c| Certificate::from_der(c).to_owned()).into(),
-        };
-        let tls = TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .root_certs(roots)
-            .build();
-        // credentials follow no redirect
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_connect(Some(CONNECT_MAX))
-            .timeout_global(Some(REQUEST_MAX))
-            .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls);
-        Self { agent: config.build().new_agent() }
+        Self { agent: http_agent(CONNECT_MAX, REQUEST_MAX) }
     }
 
     /// Asks; gives why there is no answer, without the URL, which may hold a signature.
@@ -74,7 +56,7 @@ impl Http {
                     headers.iter().fold(request, |r, (name, value)| r.header(*name, value)).send(&body[..])
                 }
             };
-            let mut answer = answer.map_err(|e| e.to_string())?;
+            let mut answer = answer.map_err(|e| unanswered(&e))?;
             let status = answer.status().as_u16();
             let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
             Ok(Answer { status, body: body.map_err(|e| e.to_string())? })

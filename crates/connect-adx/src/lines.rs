@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use tidegate_core::Record;
 use tidegate_model::schema::{DeltaField, DeltaType};
 
+use crate::cluster::quote;
+
 /// Appends a record as a line.
 ///
 /// # Errors
@@ -33,6 +35,12 @@ pub(crate) fn mapping(columns: &[DeltaField]) -> String {
         })
     };
     Value::Array(columns.iter().map(column).collect()).to_string()
+}
+
+/// The columns of a table for these fields, as a command writes them.
+pub(crate) fn declarations(columns: &[DeltaField]) -> String {
+    let column = |field: &DeltaField| format!("{}: {}", quote(&field.name), data_type(&field.data_type));
+    columns.iter().map(column).collect::<Vec<_>>().join(", ")
 }
 
 /// The scalar type of a column. Binary is text in JSON, and so it is here.

@@ -5,16 +5,15 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tidegate_core::Secret;
-use tidegate_identity::{Identity, TokenError, Tokens};
+use tidegate_identity::{Identity, TokenError, Tokens, http_agent, unanswered};
 use ureq::Agent;
 use ureq::http::Response;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::failure::{Failure, Kind};
 use crate::store::Store;
@@ -61,7 +60,17 @@ struct Request {
 
 enum Method {
     Get,
-    Put { bytes: Bytes, new: bool },
+    Put { bytes: Bytes, only_if: OnlyIf },
+}
+
+/// When a blob is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OnlyIf {
+    Always,
+    /// If there is none.
+    New,
+    /// If the one that is there has a tag that none has: who may not write hears that first.
+    Never,
 }
 
 /// What came back, whatever its status.
@@ -78,24 +87,7 @@ impl BlobContainer {
         let mut url = if host.contains("://") { host.to_owned() } else { format!("https://{host}") };
         url.push('/');
         encode(container, &mut url);
-        let native = rustls_native_certs::load_native_certs().certs;
-        let roots = match native.as_slice() {
-            [] => RootCerts::WebPki,
-            native => native.iter().map(|c| Certificate::from_der(c).to_owned()).into(),
-        };
-        let tls = TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .root_certs(roots)
-            .build();
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_connect(Some(CONNECT_MAX))
-            .timeout_global(Some(REQUEST_MAX))
-            .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls);
-        Self { agent: config.build().new_agent(), url, login }
+        Self { agent: http_agent(CONNECT_MAX, REQUEST_MAX), url, login }
     }
 
     /// Reads a path of the container, or the container with a query: more than once, if the service has a bad moment. A
@@ -181,7 +173,32 @@ impl BlobContainer {
             ureq::Error::Timeout(_) => Kind::Timeout,
             _ => Kind::Send,
         };
-        Failure::later(kind, format!("{}: {error}", self.url))
+        Failure::later(kind, format!("{}: {}", self.url, unanswered(error)))
+    }
+
+    /// What to do about 403.
+    fn no_right(&self, code: &str) -> String {
+        let firewall = "the account's firewall keeps this machine out";
+        if let Login::Signature(signature) = &self.login
+            && let Some(ended) = signature().ok().and_then(|text| ended_at(text.expose()))
+        {
+            return format!("the access token has run out, at {ended}; put a new one into its Secret");
+        }
+        match (&self.login, code) {
+            (Login::Signature(_), "AuthenticationFailed" | "AuthorizationFailure") => {
+                format!("the access token is not one of this account, or was withdrawn, or {firewall}")
+            }
+            (Login::Signature(_), _) => {
+                "the access token has no right to do that; it needs read, create, write and list (`sp=rcwl`)"
+                    .to_owned()
+            }
+            (Login::Identity { .. }, "AuthorizationFailure") => firewall.to_owned(),
+            (Login::Identity { .. }, _) => {
+                "the identity has no right to do that; give it the role Storage Blob Data Contributor, or in OneLake \
+                 Contributor of the workspace"
+                    .to_owned()
+            }
+        }
     }
 
     /// Why a request failed.
@@ -193,19 +210,28 @@ impl BlobContainer {
         let with = |way_out: &str| format!("{said}; {way_out}");
         match status {
             404 if MISSING.contains(&code.as_str()) => {
-                Failure::refused(Kind::Configuration, with("create it, or correct its name"))
+                Failure::refused(Kind::Missing, with("create it, or correct its name"))
             }
             // a token that has just run out, or clocks that disagree, come right by themselves
-            401 => Failure::later(Kind::Authentication, with("the credentials are not accepted")),
-            403 => Failure::refused(
+            401 => Failure::later(
                 Kind::Authentication,
-                with("the credentials have no right to do that, or have run out"),
+                with(
+                    "the credentials are not accepted; check the audience or scope, and this machine's clock",
+                ),
             ),
+            403 => Failure::refused(Kind::Authentication, with(&self.no_right(code))),
             400 => Failure::refused(Kind::Configuration, said),
             408 | 504 => Failure::later(Kind::Timeout, said),
             _ => Failure::later(Kind::Send, said),
         }
     }
+}
+
+/// When a shared access signature ended, if it has, as it says it (`se`, ISO 8601 in UTC).
+fn ended_at(signature: &str) -> Option<String> {
+    let ends = signature.split(['?', '&']).find_map(|field| field.trim().strip_prefix("se="))?;
+    let ends = ends.replace("%3A", ":").replace("%3a", ":");
+    (ends < humantime::format_rfc3339_seconds(SystemTime::now()).to_string()).then_some(ends)
 }
 
 impl Request {
@@ -220,7 +246,7 @@ impl Request {
                 }
                 request.call()?
             }
-            Method::Put { bytes, new } => {
+            Method::Put { bytes, only_if } => {
                 let mut request = agent
                     .put(url.expose())
                     .header("x-ms-version", API_VERSION)
@@ -229,9 +255,11 @@ impl Request {
                 if let Some(authorization) = authorization {
                     request = request.header("authorization", authorization);
                 }
-                if new {
-                    request = request.header("if-none-match", "*");
-                }
+                request = match only_if {
+                    OnlyIf::Always => request,
+                    OnlyIf::New => request.header("if-none-match", "*"),
+                    OnlyIf::Never => request.header("if-match", "\"0x0\""),
+                };
                 request.send(&bytes[..])?
             }
         };
@@ -254,13 +282,27 @@ impl Store for BlobContainer {
         self.list(folder).await.map(drop)
     }
 
+    async fn probe(&self, folder: &str) -> Result<(), Failure> {
+        let answer = self.read("", &format!("{}&maxresults=1", listing(folder))).await?;
+        if answer.status != 200 {
+            return Err(self.failure(&answer, folder));
+        }
+        let path = format!("{folder}/.tidegate-connection-test");
+        let put = Method::Put { bytes: Bytes::new(), only_if: OnlyIf::Never };
+        let answer = self.send(put, &path, "").await?;
+        match (answer.status, answer.code.as_str()) {
+            (201 | 412, _) | (404, "BlobNotFound" | "PathNotFound" | "ResourceNotFound") => Ok(()),
+            _ => Err(self.failure(&answer, &path)),
+        }
+    }
+
     async fn put(&self, path: &str, bytes: Bytes) -> Result<(), Failure> {
-        let answer = self.send(Method::Put { bytes, new: false }, path, "").await?;
+        let answer = self.send(Method::Put { bytes, only_if: OnlyIf::Always }, path, "").await?;
         if answer.status == 201 { Ok(()) } else { Err(self.failure(&answer, path)) }
     }
 
     async fn put_new(&self, path: &str, bytes: Bytes) -> Result<bool, Failure> {
-        let answer = self.send(Method::Put { bytes, new: true }, path, "").await?;
+        let answer = self.send(Method::Put { bytes, only_if: OnlyIf::New }, path, "").await?;
         match (answer.status, answer.code.as_str()) {
             (201, _) => Ok(true),
             (412, _) | (409, "BlobAlreadyExists" | "PathAlreadyExists" | "ResourceAlreadyExists") => {
@@ -280,15 +322,10 @@ impl Store for BlobContainer {
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<String>, Failure> {
-        let mut prefix = String::new();
-        for part in folder.split('/') {
-            encode(part, &mut prefix);
-            prefix.push_str("%2F");
-        }
         let mut names = Vec::new();
         let mut marker = String::new();
         loop {
-            let mut query = format!("restype=container&comp=list&delimiter=%2F&prefix={prefix}");
+            let mut query = listing(folder);
             if !marker.is_empty() {
                 query.push_str("&marker=");
                 encode(&marker, &mut query);
@@ -310,6 +347,16 @@ impl Store for BlobContainer {
             }
         }
     }
+}
+
+/// The query that lists a folder.
+fn listing(folder: &str) -> String {
+    let mut query = "restype=container&comp=list&delimiter=%2F&prefix=".to_owned();
+    for part in folder.split('/') {
+        encode(part, &mut query);
+        query.push_str("%2F");
+    }
+    query
 }
 
 /// Percent-encodes a segment.

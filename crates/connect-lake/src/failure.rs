@@ -16,6 +16,8 @@ pub(crate) struct Failure {
 pub(crate) enum Kind {
     Authentication,
     Configuration,
+    /// There is no such container or workspace.
+    Missing,
     Timeout,
     Send,
 }
@@ -47,10 +49,14 @@ impl Failure {
     pub(crate) fn trouble(self, endpoint: &str, format: Format) -> Trouble {
         let reason = match (format, self.kind) {
             (Format::Parquet, Kind::Authentication) => "DataflowObjectStoreTargetAuthenticationFailed",
-            (Format::Parquet, Kind::Configuration) => "DataflowObjectStoreTargetConfigurationError",
+            (Format::Parquet, Kind::Configuration | Kind::Missing) => {
+                "DataflowObjectStoreTargetConfigurationError"
+            }
             (Format::Parquet, Kind::Timeout | Kind::Send) => "DataflowObjectStoreTargetSendFailed",
             (Format::Delta, Kind::Authentication) => "DataflowDeltaLakeTargetAuthenticationFailed",
-            (Format::Delta, Kind::Configuration) => "DataflowDeltaLakeTargetConfigurationError",
+            (Format::Delta, Kind::Configuration | Kind::Missing) => {
+                "DataflowDeltaLakeTargetConfigurationError"
+            }
             (Format::Delta, Kind::Timeout) => "DataflowDeltaLakeTargetConnectionTimeout",
             (Format::Delta, Kind::Send) => "DataflowDeltaLakeTargetSendFailed",
         };

@@ -57,10 +57,7 @@ pub fn open_sink(
     context: &Context,
     options: &Options<'_>,
 ) -> Result<Arc<dyn Sink>, Trouble> {
-    let format = match transform.map(|t| t.format) {
-        Some(SerializationFormat::Delta) => Format::Delta,
-        _ => Format::Parquet,
-    };
+    let format = format_of(transform);
     let refuse = |message: String| {
         Failure::refused(Kind::Configuration, message).trouble(endpoint.name.as_str(), format)
     };
@@ -68,49 +65,10 @@ pub fn open_sink(
         return Err(refuse("the flow has no Delta schema for what it writes".into()));
     };
     schema::check(&fields).map_err(refuse)?;
-    let folder = destination.trim_matches('/').to_owned();
-    if folder
-        .split('/')
-        .any(|part| part.is_empty() || part == "." || part == ".." || part.contains(['\\', '\0']))
-    {
-        return Err(refuse(format!("`{destination}` can't be a folder; write a name such as `telemetry`")));
-    }
-    let login = |authentication, audience| login(endpoint, authentication, audience, context).map_err(refuse);
-    let (store, folder, batching): (Arc<dyn Store>, _, _) = match &endpoint.settings {
-        Settings::LocalStorage(local) => {
-            let store = LocalFolder::new((options.volume)(&local.volume));
-            let batching =
-                Batching { latency: options.local_latency, messages_max: Some(LOCAL_MESSAGES_MAX) };
-            (Arc::new(store), folder, batching)
-        }
-        // the container, and in it a folder of the same name, as AIO's tutorial shows
-        Settings::DataLakeStorage(lake) => {
-            if folder.contains('/') {
-                return Err(refuse(format!("`{destination}` can't be a container; write the name of one")));
-            }
-            let audience = format!("https://{}", lake.host);
-            let login = login(&lake.authentication, audience)?;
-            (Arc::new(BlobContainer::new(&lake.host, &folder, login)), folder, lake.batching)
-        }
-        Settings::FabricOneLake(lake) => {
-            // files are made by the Blob service, whose host has another name
-            let host = lake.host.replacen(".dfs.", ".blob.", 1).replacen("-dfs.", "-blob.", 1);
-            let top = match lake.path_type {
-                OneLakePathType::Files => "Files",
-                OneLakePathType::Tables => "Tables",
-            };
-            // an item that is named by its id goes without its type
-            let is_id = uuid::Uuid::parse_str(&lake.lakehouse_name).is_ok();
-            let kind = if is_id { "" } else { ".Lakehouse" };
-            let folder = format!("{}{kind}/{top}/{folder}", lake.lakehouse_name);
-            let login = login(&lake.authentication, STORAGE.into())?;
-            (Arc::new(BlobContainer::new(&host, &lake.workspace_name, login)), folder, lake.batching)
-        }
-        other => {
-            let r#type = other.endpoint_type().as_str();
-            return Err(refuse(format!("this version does not run a destination of type {type} yet")));
-        }
-    };
+    let Place { store, folder, batching } =
+        place(endpoint, destination, context, options.volume).map_err(refuse)?;
+    let batching = batching
+        .unwrap_or(Batching { latency: options.local_latency, messages_max: Some(LOCAL_MESSAGES_MAX) });
     let flow = &context.flow;
     Ok(Arc::new(LakeSink {
         endpoint: endpoint.name.to_string(),
@@ -124,6 +82,97 @@ pub fn open_sink(
         batching,
         state: tokio::sync::Mutex::default(),
     }))
+}
+
+/// Looks whether a storage endpoint lets us write where a data flow would, and leaves nothing behind; gives what is not known
+/// all the same. `destination` is `dataDestination`, if there is one.
+///
+/// # Errors
+/// What keeps data flows from it.
+pub async fn examine(
+    endpoint: &Endpoint,
+    transform: Option<&Transform>,
+    destination: Option<&str>,
+    context: &Context,
+    volume: &(dyn Fn(&str) -> PathBuf + Sync),
+) -> Result<Option<String>, Trouble> {
+    let trouble = |failure: Failure| failure.trouble(endpoint.name.as_str(), format_of(transform));
+    let placed = place(endpoint, destination.unwrap_or(ANYWHERE), context, volume);
+    let Place { store, folder, .. } =
+        placed.map_err(|message| trouble(Failure::refused(Kind::Configuration, message)))?;
+    match store.probe(&folder).await {
+        Ok(()) => Ok(None),
+        // whoever says that there is no such container has let us in
+        Err(failure) if failure.kind == Kind::Missing && destination.is_none() => {
+            Ok(Some("no container was tried, as `dataDestination` names none".to_owned()))
+        }
+        Err(failure) => Err(trouble(failure)),
+    }
+}
+
+/// A folder, or container, that nobody has, and that every service takes for the name of one.
+const ANYWHERE: &str = "tidegate-connection-test";
+
+fn format_of(transform: Option<&Transform>) -> Format {
+    match transform.map(|t| t.format) {
+        Some(SerializationFormat::Delta) => Format::Delta,
+        _ => Format::Parquet,
+    }
+}
+
+/// Where files go.
+struct Place {
+    store: Arc<dyn Store>,
+    folder: String,
+    /// Local storage has no settings for it.
+    batching: Option<Batching>,
+}
+
+/// Finds it, or says what in the resources keeps from it.
+fn place(
+    endpoint: &Endpoint,
+    destination: &str,
+    context: &Context,
+    volume: &(dyn Fn(&str) -> PathBuf + Sync),
+) -> Result<Place, String> {
+    let folder = destination.trim_matches('/').to_owned();
+    if folder
+        .split('/')
+        .any(|part| part.is_empty() || part == "." || part == ".." || part.contains(['\\', '\0']))
+    {
+        return Err(format!("`{destination}` can't be a folder; write a name such as `telemetry`"));
+    }
+    let (store, folder, batching): (Arc<dyn Store>, _, _) = match &endpoint.settings {
+        Settings::LocalStorage(local) => (Arc::new(LocalFolder::new(volume(&local.volume))), folder, None),
+        // the container, and in it a folder of the same name, as AIO's tutorial shows
+        Settings::DataLakeStorage(lake) => {
+            if folder.contains('/') {
+                return Err(format!("`{destination}` can't be a container; write the name of one"));
+            }
+            let audience = format!("https://{}", lake.host);
+            let login = login(endpoint, &lake.authentication, audience, context)?;
+            (Arc::new(BlobContainer::new(&lake.host, &folder, login)), folder, Some(lake.batching))
+        }
+        Settings::FabricOneLake(lake) => {
+            // files are made by the Blob service, whose host has another name
+            let host = lake.host.replacen(".dfs.", ".blob.", 1).replacen("-dfs.", "-blob.", 1);
+            let top = match lake.path_type {
+                OneLakePathType::Files => "Files",
+                OneLakePathType::Tables => "Tables",
+            };
+            // an item that is named by its id goes without its type
+            let is_id = uuid::Uuid::parse_str(&lake.lakehouse_name).is_ok();
+            let kind = if is_id { "" } else { ".Lakehouse" };
+            let folder = format!("{}{kind}/{top}/{folder}", lake.lakehouse_name);
+            let login = login(endpoint, &lake.authentication, STORAGE.into(), context)?;
+            (Arc::new(BlobContainer::new(&host, &lake.workspace_name, login)), folder, Some(lake.batching))
+        }
+        other => {
+            let r#type = other.endpoint_type().as_str();
+            return Err(format!("this version does not run a destination of type {type} yet"));
+        }
+    };
+    Ok(Place { store, folder, batching })
 }
 
 /// What tokens for any storage account are for.

@@ -17,6 +17,11 @@ pub(crate) trait Store: Send + Sync {
     /// Makes sure that a folder can be written to.
     async fn prepare(&self, folder: &str) -> Result<(), Failure>;
 
+    /// Looks whether a folder could be written to, and leaves nothing behind.
+    async fn probe(&self, folder: &str) -> Result<(), Failure> {
+        self.list(folder).await.map(drop)
+    }
+
     /// Writes a file, over another if there is one.
     async fn put(&self, path: &str, bytes: Bytes) -> Result<(), Failure>;
 
@@ -86,6 +91,15 @@ impl Store for LocalFolder {
         self.run(folder, |folder| {
             make_folder(folder)?;
             sweep(folder)
+        })
+        .await
+    }
+
+    async fn probe(&self, folder: &str) -> Result<(), Failure> {
+        self.run(folder, |folder| {
+            // it is made when it is needed, in what is there
+            let there = folder.ancestors().find(|f| f.exists()).unwrap_or(Path::new("."));
+            std::fs::remove_file(write_unfinished(&there.join("probe"), b"")?)
         })
         .await
     }

@@ -1,13 +1,13 @@
-//! Questions over HTTP, asked rarely: a token lives for hours.
+//! HTTP to services of Azure, and questions for tokens, which are asked rarely: a token lives for hours.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::Secret;
-use ureq::Agent;
 use ureq::config::ConfigBuilder;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::typestate::AgentScope;
+use ureq::{Agent, Timeout};
 
 /// How long a service on this machine or beside it may take to let us in, and Entra ID.
 const NEAR_CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -53,20 +53,20 @@ impl Question {
         let fields = self.fields.iter().map(|(name, value)| (*name, value.expose().as_str()));
         let answer = match self.method {
             Method::Get => {
-                let agent =
-                    agent(Agent::config_builder().proxy(None).timeout_connect(Some(NEAR_CONNECT_MAX)));
+                let builder = Agent::config_builder().proxy(None);
+                let agent = limited(builder, NEAR_CONNECT_MAX, ANSWER_MAX);
                 let mut request = agent.get(&self.url);
                 for (name, value) in &self.headers {
                     request = request.header(*name, value.expose());
                 }
-                request.query_pairs(fields).call()
+                request.query_pairs(fields).call().map_err(|e| e.to_string())
             }
             Method::Post => {
-                let builder = Agent::config_builder().timeout_connect(Some(FAR_CONNECT_MAX));
-                agent(builder.tls_config(tls())).post(&self.url).send_form(fields)
+                let agent = http_agent(FAR_CONNECT_MAX, ANSWER_MAX);
+                agent.post(&self.url).send_form(fields).map_err(|e| unanswered(&e))
             }
         };
-        let mut answer = answer.map_err(|e| e.to_string())?;
+        let mut answer = answer?;
         let challenge =
             answer.headers().get("www-authenticate").and_then(|v| v.to_str().ok()).map(str::to_owned);
         let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
@@ -74,21 +74,41 @@ impl Question {
     }
 }
 
-/// Credentials follow no redirect.
-fn agent(builder: ConfigBuilder<AgentScope>) -> Agent {
-    let builder = builder.http_status_as_error(false).max_redirects(0).max_redirects_will_error(false);
-    builder.timeout_global(Some(ANSWER_MAX)).user_agent("tidegate").build().new_agent()
-}
-
-/// Trusts what the machine trusts, or the public CAs on one that has no certificates, which is common in containers.
-fn tls() -> TlsConfig {
+/// Makes a client for a service of Azure: how long it waits for a connection, and for a whole request with its answer. Every
+/// status is an answer, and credentials follow no redirect. It trusts what the machine trusts, or the public CAs on one that
+/// has no certificates, which is common in containers.
+pub fn http_agent(connect_max: Duration, request_max: Duration) -> Agent {
     let native = rustls_native_certs::load_native_certs().certs;
     let roots = match native.as_slice() {
         [] => RootCerts::WebPki,
         native => native.iter().map(|c| Certificate::from_der(c).to_owned()).into(),
     };
-    TlsConfig::builder()
+    let tls = TlsConfig::builder()
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .root_certs(roots)
-        .build()
+        .build();
+    limited(Agent::config_builder().tls_config(tls), connect_max, request_max)
+}
+
+fn limited(builder: ConfigBuilder<AgentScope>, connect_max: Duration, request_max: Duration) -> Agent {
+    let builder = builder.http_status_as_error(false).max_redirects(0).max_redirects_will_error(false);
+    let builder = builder.timeout_connect(Some(connect_max)).timeout_global(Some(request_max));
+    builder.user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION"))).build().new_agent()
+}
+
+/// Why a service gave no answer, and what may help. It has no URL in it, of which a signature may be part.
+pub fn unanswered(error: &ureq::Error) -> String {
+    let refused = |e: &std::io::Error| e.kind() == std::io::ErrorKind::ConnectionRefused;
+    let help = match error {
+        ureq::Error::HostNotFound => "check the spelling of the host, and this machine's DNS",
+        ureq::Error::Io(e) if refused(e) => "check the host and its port, and that the server runs",
+        ureq::Error::Timeout(Timeout::Resolve) => "check this machine's DNS servers",
+        ureq::Error::Timeout(Timeout::Connect) => "check the host, and the firewalls on the way",
+        ureq::Error::Rustls(_) => {
+            "check that this machine trusts the CA of the host, or of a proxy on the way"
+        }
+        ureq::Error::ConnectProxyFailed(_) | ureq::Error::InvalidProxyUrl => "check `HTTPS_PROXY`",
+        _ => return error.to_string(),
+    };
+    format!("{error}: {help}")
 }

@@ -24,6 +24,7 @@ use async_trait::async_trait;
 use tidegate_core::Secret;
 
 pub use self::ambient::AmbientTokens;
+pub use self::http::{http_agent, unanswered};
 pub use self::surroundings::{MetadataService, SERVICE_ACCOUNT_TOKEN_PATH, Surroundings, WorkloadIdentity};
 
 /// Where short-lived bearer tokens come from.

@@ -1,5 +1,5 @@
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -31,14 +31,7 @@ pub(crate) struct Connections {
     /// `None` restores AIO's behaviour: what can't be processed is dropped.
     pub(crate) dead_letters: Option<Arc<DeadLetters>>,
     pub(crate) spools: Spools,
-    /// Where the folders are that stand for PersistentVolumeClaims, unless it is said otherwise.
-    #[cfg_attr(not(feature = "lake"), expect(dead_code, reason = "only the lake writes files"))]
-    pub(crate) volumes_dir: PathBuf,
-    #[cfg_attr(not(feature = "lake"), expect(dead_code, reason = "only the lake writes files"))]
-    pub(crate) storage: StorageOptions,
-    /// Where the journals of flows to Azure Data Explorer are, in `<namespace>.<flow>`.
-    #[cfg(feature = "adx")]
-    pub(crate) adx_dir: PathBuf,
+    pub(crate) places: Places,
 }
 
 /// The spools of an instance.
@@ -58,29 +51,151 @@ impl Spools {
     }
 }
 
+/// Where destinations find and keep files.
+pub(crate) struct Places {
+    /// Where the folders are that stand for PersistentVolumeClaims, unless it is said otherwise.
+    #[cfg_attr(not(feature = "lake"), expect(dead_code, reason = "only the lake writes files"))]
+    volumes_dir: PathBuf,
+    #[cfg_attr(not(feature = "lake"), expect(dead_code, reason = "only the lake writes files"))]
+    storage: StorageOptions,
+    /// Where the journals of flows to Azure Data Explorer are, in `<namespace>.<flow>`.
+    #[cfg(feature = "adx")]
+    adx_dir: PathBuf,
+}
+
+impl Places {
+    /// In a data directory.
+    pub(crate) fn below(data_dir: &Path, storage: StorageOptions) -> Self {
+        Self {
+            volumes_dir: data_dir.join("volumes"),
+            storage,
+            #[cfg(feature = "adx")]
+            adx_dir: data_dir.join("adx"),
+        }
+    }
+
+    /// The folder that stands for a PersistentVolumeClaim.
+    #[cfg(feature = "lake")]
+    fn volume(&self, name: &str) -> PathBuf {
+        self.storage.volumes.get(name).cloned().unwrap_or_else(|| self.volumes_dir.join(name))
+    }
+}
+
 /// An endpoint that is to be tried.
-pub(crate) struct Trial {
+pub(crate) struct Trial<'a> {
     pub(crate) endpoint: Arc<Endpoint>,
-    /// A topic.
-    pub(crate) data_destination: Option<String>,
-    pub(crate) credentials: Arc<dyn Credentials>,
-    /// Another one each time: no trial disturbs another one, or a flow.
-    pub(crate) number: u64,
+    /// What is wanted there; without it, that it answers and takes the credentials.
+    pub(crate) destination: Option<DataDestination>,
+    /// Of the data flow that wants it.
+    pub(crate) transform: Option<&'a Transform>,
+    /// The instance of a flow that is none: no trial disturbs another one, or a flow.
+    pub(crate) context: &'a Context,
+    pub(crate) places: &'a Places,
+}
+
+impl Trial<'_> {
+    /// Connects as a data flow does, looks whether it could deliver, and leaves. Sends no message and leaves nothing behind.
+    /// Gives what is not as it should be though it works, or can't be known.
+    pub(crate) async fn run(self) -> Result<Option<String>, Trouble> {
+        let Self { endpoint, destination, transform, context, places } = self;
+        #[cfg(any(feature = "adx", feature = "lake"))]
+        let name = match &destination {
+            Some(DataDestination::Name(name)) => Some(name.as_str()),
+            _ => None,
+        };
+        #[cfg(feature = "lake")]
+        if endpoint.settings.endpoint_type().stores_files() {
+            let volume = |name: &str| places.volume(name);
+            return tidegate_connect_lake::examine(&endpoint, transform, name, context, &volume).await;
+        }
+        #[cfg(feature = "adx")]
+        if let Settings::DataExplorer(adx) = &endpoint.settings {
+            let columns = transform.and_then(|t| t.columns.as_deref());
+            return tidegate_connect_adx::examine(&endpoint, adx, name, columns, context).await;
+        }
+        // one that nobody has, where none is wanted
+        let any = match endpoint.settings {
+            Settings::Mqtt(_) => TopicTemplate::parse(ANY_NAME).ok().map(DataDestination::Topic),
+            _ => None,
+        };
+        let data_destination = destination.or(any).unwrap_or_else(|| DataDestination::Name(ANY_NAME.into()));
+        let destination = DestinationSpec { endpoint, data_destination, headers: vec![] };
+        let sink = open_sink(&destination, transform, context, places, None).await?;
+        let prepared = sink.prepare().await;
+        sink.close().await;
+        match prepared {
+            // of no records none can be rejected
+            Ok(()) | Err(WriteError::Reject(_)) => Ok(None),
+            Err(WriteError::Retry { trouble, .. } | WriteError::Fatal(trouble)) => Err(trouble),
+        }
+    }
+}
+
+const ANY_NAME: &str = "tidegate-connection-test";
+
+/// Makes the sink of a destination. What it takes back goes to the dead letters, if there are any.
+async fn open_sink(
+    destination: &DestinationSpec,
+    transform: Option<&Transform>,
+    context: &Context,
+    places: &Places,
+    dead_letters: Option<&Arc<DeadLetters>>,
+) -> Result<Arc<dyn Sink>, Trouble> {
+    #[cfg(feature = "kafka")]
+    if let (Settings::Kafka(kafka), DataDestination::Name(topic)) =
+        (&destination.endpoint.settings, &destination.data_destination)
+    {
+        let DestinationSpec { endpoint, headers, .. } = destination;
+        return Ok(tidegate_connect_kafka::open_sink(endpoint, kafka, topic, headers, context).into());
+    }
+    #[cfg(feature = "lake")]
+    if let DataDestination::Name(name) = &destination.data_destination
+        && destination.endpoint.settings.endpoint_type().stores_files()
+    {
+        let options = tidegate_connect_lake::Options {
+            volume: &|name| places.volume(name),
+            local_latency: places.storage.local_latency,
+            compression: match places.storage.compression {
+                Compression::Snappy => tidegate_connect_lake::Compression::Snappy,
+                Compression::Zstd => tidegate_connect_lake::Compression::Zstd,
+            },
+        };
+        return tidegate_connect_lake::open_sink(&destination.endpoint, transform, name, context, &options);
+    }
+    #[cfg(feature = "adx")]
+    if let (Settings::DataExplorer(adx), DataDestination::Name(table)) =
+        (&destination.endpoint.settings, &destination.data_destination)
+    {
+        let FlowIdentity { namespace, dataflow, .. } = &context.flow;
+        let flow = format!("{namespace}/{dataflow}");
+        let journals = places.adx_dir.join(format!("{namespace}.{dataflow}"));
+        let dead_letters = dead_letters.cloned();
+        let bury = move |record, reason| {
+            if let Some(dead_letters) = &dead_letters {
+                dead_letters.put(&flow, DeadLetter { record, reason });
+            }
+        };
+        let columns = transform.and_then(|t| t.columns.as_deref());
+        let keep = (&*journals, Arc::new(bury) as _);
+        let endpoint = &destination.endpoint;
+        return tidegate_connect_adx::open_sink(endpoint, adx, table, columns, context, keep).map(Arc::from);
+    }
+    #[cfg(not(any(feature = "adx", feature = "lake")))]
+    let _ = (transform, places);
+    #[cfg(not(feature = "adx"))]
+    let _ = dead_letters;
+    tidegate_connect::open_sink(destination, context).await.map(Arc::from)
 }
 
 impl Connections {
-    /// Connects as a destination does, and leaves. Sends no message.
-    pub(crate) async fn try_endpoint(&self, trial: Trial) -> Result<(), Trouble> {
-        let Trial { endpoint, data_destination, credentials, number } = trial;
-        let target = data_destination.unwrap_or_else(|| "tidegate-connection-test".into());
-        let data_destination = match &endpoint.settings {
-            Settings::Mqtt(_) => DataDestination::Topic(
-                TopicTemplate::parse(&target)
-                    .map_err(|e| Trouble::new("DataflowMqttTargetConfigurationError", e.message))?,
-            ),
-            _ => DataDestination::Name(target),
-        };
-        let context = Context {
+    /// What a trial has for an identity.
+    pub(crate) fn trial_context(
+        &self,
+        endpoint: &Endpoint,
+        credentials: Arc<dyn Credentials>,
+        number: u64,
+    ) -> Context {
+        Context {
             flow: FlowIdentity {
                 namespace: endpoint.namespace.clone(),
                 profile: "connection-test".into(),
@@ -92,73 +207,7 @@ impl Connections {
             local_broker: self.local_broker.clone(),
             credentials,
             tokens: self.tokens.clone(),
-        };
-        let destination = DestinationSpec { endpoint, data_destination, headers: vec![] };
-        let sink = self.sink(&destination, None, &context).await?;
-        let prepared = sink.prepare().await;
-        sink.close().await;
-        match prepared {
-            Ok(()) | Err(WriteError::Reject(_)) => Ok(()),
-            Err(WriteError::Retry { trouble, .. } | WriteError::Fatal(trouble)) => Err(trouble),
         }
-    }
-
-    async fn sink(
-        &self,
-        destination: &DestinationSpec,
-        transform: Option<&Transform>,
-        context: &Context,
-    ) -> Result<Arc<dyn Sink>, Trouble> {
-        #[cfg(feature = "kafka")]
-        if let (Settings::Kafka(kafka), DataDestination::Name(topic)) =
-            (&destination.endpoint.settings, &destination.data_destination)
-        {
-            let DestinationSpec { endpoint, headers, .. } = destination;
-            return Ok(tidegate_connect_kafka::open_sink(endpoint, kafka, topic, headers, context).into());
-        }
-        #[cfg(feature = "lake")]
-        if let DataDestination::Name(name) = &destination.data_destination
-            && destination.endpoint.settings.endpoint_type().stores_files()
-        {
-            let StorageOptions { volumes, local_latency, compression } = &self.storage;
-            let options = tidegate_connect_lake::Options {
-                volume: &|name| volumes.get(name).cloned().unwrap_or_else(|| self.volumes_dir.join(name)),
-                local_latency: *local_latency,
-                compression: match compression {
-                    Compression::Snappy => tidegate_connect_lake::Compression::Snappy,
-                    Compression::Zstd => tidegate_connect_lake::Compression::Zstd,
-                },
-            };
-            return tidegate_connect_lake::open_sink(
-                &destination.endpoint,
-                transform,
-                name,
-                context,
-                &options,
-            );
-        }
-        #[cfg(feature = "adx")]
-        if let (Settings::DataExplorer(adx), DataDestination::Name(table)) =
-            (&destination.endpoint.settings, &destination.data_destination)
-        {
-            let FlowIdentity { namespace, dataflow, .. } = &context.flow;
-            let flow = format!("{namespace}/{dataflow}");
-            let journals = self.adx_dir.join(format!("{namespace}.{dataflow}"));
-            let dead_letters = self.dead_letters.clone();
-            let bury = move |record, reason| {
-                if let Some(dead_letters) = &dead_letters {
-                    dead_letters.put(&flow, DeadLetter { record, reason });
-                }
-            };
-            let columns = transform.and_then(|t| t.columns.as_deref());
-            let keep = (&*journals, Arc::new(bury) as _);
-            let endpoint = &destination.endpoint;
-            return tidegate_connect_adx::open_sink(endpoint, adx, table, columns, context, keep)
-                .map(Arc::from);
-        }
-        #[cfg(not(any(feature = "adx", feature = "lake")))]
-        let _ = transform;
-        tidegate_connect::open_sink(destination, context).await.map(Arc::from)
     }
 
     fn context(&self, plan: &Plan, instance: u32) -> Context {
@@ -252,6 +301,7 @@ impl Connectors for Connections {
 
     async fn open_sink(&self, plan: &Plan, instance: u32) -> Result<Arc<dyn Sink>, Trouble> {
         let context = self.context(plan, instance);
-        self.sink(&plan.destination, plan.transform.as_ref(), &context).await
+        let dead_letters = self.dead_letters.as_ref();
+        open_sink(&plan.destination, plan.transform.as_ref(), &context, &self.places, dead_letters).await
     }
 }

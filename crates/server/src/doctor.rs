@@ -1,9 +1,9 @@
 //! What stands between this machine and its data flows: each thing tried once, and nothing left behind.
 //!
-//! Endpoints are tried with the very sinks that data flows use: what a connector finds when it is prepared (certificates,
-//! credentials, rights, topics, tables) the doctor says. A new connector joins in `open_sink`.
+//! Endpoints are tried as the API tries them ([`Trial`]): what a connector finds (certificates, credentials, rights, topics,
+//! tables, folders) the doctor says.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -13,15 +13,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tidegate_broker::{Broker, BrokerConfig};
 use tidegate_connect::{Context, FlowIdentity, LocalBroker};
-use tidegate_core::{Sink, Trouble, WriteError};
 use tidegate_identity::{AmbientTokens, MetadataService, Surroundings, Tokens};
 use tidegate_model::Catalog;
 use tidegate_model::endpoint::{Authentication, Endpoint, EndpointType, MqttHost, Settings};
 use tidegate_model::names::HostPort;
-use tidegate_model::plan::{DataDestination, DataSources, DestinationSpec, Plan};
-use tidegate_model::topic::TopicTemplate;
+use tidegate_model::plan::{DataDestination, DataSources, DestinationSpec, Plan, Transform};
 use tokio::net::TcpStream;
 
+use crate::StorageOptions;
+use crate::connectors::{Places, Trial};
 use crate::credentials::Vault;
 
 /// How long a whole conversation with an endpoint may take: more than any connector gives itself.
@@ -35,8 +35,6 @@ const FREE_BYTES_MIN: u64 = 64 << 20;
 const SYNC_SLOW: Duration = Duration::from_millis(100);
 /// No clock that is right shows an earlier time, in seconds of Unix: the start of 2026.
 const CLOCK_MIN: u64 = 1_767_225_600;
-/// What a probe's topic template is; nothing is published to it.
-const PROBE_TOPIC: &str = "tidegate/doctor";
 
 /// What is looked at.
 #[derive(Clone, Debug)]
@@ -49,6 +47,8 @@ pub struct Examination {
     pub local_broker: Option<(HostPort, bool)>,
     /// Secrets as files.
     pub secrets_dir: Option<PathBuf>,
+    /// Folders that stand for PersistentVolumeClaims, by name; any other is in `volumes` of the data directory.
+    pub volumes: BTreeMap<String, PathBuf>,
 }
 
 /// How something is.
@@ -119,10 +119,13 @@ pub async fn examine(what: &Examination, catalog: &Arc<Catalog>, tell: &mut (dyn
         credentials: Arc::new(Vault::new(catalog.clone(), what.secrets_dir.clone())),
         tokens: Arc::new(AmbientTokens::new(surroundings)) as Arc<dyn Tokens>,
     };
+    let storage = StorageOptions { volumes: what.volumes.clone(), ..StorageOptions::default() };
+    let places = Places::below(&what.data_dir, storage);
     let mut reached = HashSet::new();
-    for Probe { endpoint, destination } in Probe::all(&plans, what.local_broker.is_some()) {
+    for probe in Probe::all(&plans, what.local_broker.is_some()) {
+        let endpoint = probe.endpoint;
         let subject = format!("endpoint/{}", endpoint.name);
-        if let Some(address) = address(&endpoint, what) {
+        if let Some(address) = address(endpoint, what) {
             // of several topics behind one address, the first tells
             if reached.insert(address.clone()) {
                 let verdict = reach(&address).await;
@@ -135,7 +138,7 @@ pub async fn examine(what: &Examination, catalog: &Arc<Catalog>, tell: &mut (dyn
             }
         }
         let flow = FlowIdentity { namespace: endpoint.namespace.clone(), ..context.flow.clone() };
-        say(&subject, converse(endpoint, destination, &Context { flow, ..context.clone() }).await);
+        say(&subject, converse(probe, &Context { flow, ..context.clone() }, &places).await);
     }
 }
 
@@ -298,47 +301,46 @@ fn authentication(of: &Settings) -> Option<&Authentication> {
 }
 
 /// What is to be opened at an endpoint.
-struct Probe {
-    endpoint: Arc<Endpoint>,
-    destination: DataDestination,
+struct Probe<'a> {
+    endpoint: &'a Arc<Endpoint>,
+    /// A source's filters are not opened: subscribing would take messages from the data flow.
+    destination: Option<DataDestination>,
+    transform: Option<&'a Transform>,
 }
 
-impl Probe {
-    /// The endpoints of data flows, and what they want there, each once. Sources are opened as if they were
-    /// destinations: subscribing would take messages from the data flow.
-    fn all(plans: &[Arc<Plan>], with_local_broker: bool) -> Vec<Self> {
-        let topic = || TopicTemplate::parse(PROBE_TOPIC).ok().map(DataDestination::Topic);
+impl<'a> Probe<'a> {
+    /// The endpoints of data flows, and what they want there, each once. Sources are opened as if they were destinations.
+    fn all(plans: &'a [Arc<Plan>], with_local_broker: bool) -> Vec<Self> {
         let mut probes: Vec<Self> = Vec::new();
-        let mut add = |endpoint: &Arc<Endpoint>, destination: Option<DataDestination>| {
-            let Some(destination) = destination else { return };
-            // a folder below the data directory, which is tried anyway
-            let is_folder = matches!(endpoint.settings, Settings::LocalStorage(_));
-            if is_folder || endpoint.is_local_broker() && !with_local_broker {
-                return;
-            }
+        let mut add = |probe: Self| {
+            let here = probe.endpoint.is_local_broker() && !with_local_broker;
             let same = |p: &Self| {
-                p.endpoint.name == endpoint.name
-                    && p.endpoint.namespace == endpoint.namespace
-                    && p.destination == destination
+                p.endpoint.name == probe.endpoint.name
+                    && p.endpoint.namespace == probe.endpoint.namespace
+                    && p.destination == probe.destination
             };
-            if !probes.iter().any(same) {
-                probes.push(Self { endpoint: endpoint.clone(), destination });
+            if !here && !probes.iter().any(same) {
+                probes.push(probe);
             }
         };
         for plan in plans {
+            let endpoint = &plan.source.endpoint;
             match &plan.source.data_sources {
-                DataSources::Mqtt { .. } => add(&plan.source.endpoint, topic()),
+                DataSources::Mqtt { .. } => add(Self { endpoint, destination: None, transform: None }),
                 DataSources::Kafka { topics, .. } => {
-                    for name in topics {
-                        add(&plan.source.endpoint, Some(DataDestination::Name(name.clone())));
+                    for topic in topics {
+                        let destination = Some(DataDestination::Name(topic.clone()));
+                        add(Self { endpoint, destination, transform: None });
                     }
                 }
             }
             let DestinationSpec { endpoint, data_destination, .. } = &plan.destination;
-            match data_destination {
-                DataDestination::Topic(_) => add(endpoint, topic()),
-                DataDestination::Name(_) => add(endpoint, Some(data_destination.clone())),
-            }
+            let destination = match data_destination {
+                // only what is published to a topic shows that it may not be
+                DataDestination::Topic(_) => None,
+                name @ DataDestination::Name(_) => Some(name.clone()),
+            };
+            add(Self { endpoint, destination, transform: plan.transform.as_ref() });
         }
         probes
     }
@@ -397,42 +399,25 @@ async fn reach(address: &HostPort) -> Verdict {
     }
 }
 
-/// Makes the sink of an endpoint, if preparing it tells something and leaves nothing behind.
-async fn open_sink(spec: &DestinationSpec, context: &Context) -> Result<Box<dyn Sink>, Trouble> {
-    #[cfg(feature = "kafka")]
-    if let (Settings::Kafka(kafka), DataDestination::Name(topic)) =
-        (&spec.endpoint.settings, &spec.data_destination)
-    {
-        return Ok(tidegate_connect_kafka::open_sink(&spec.endpoint, kafka, topic, &[], context));
-    }
-    tidegate_connect::open_sink(spec, context).await
-}
-
-/// Opens what a data flow would open: TLS, credentials, rights, and the topic or table.
-async fn converse(endpoint: Arc<Endpoint>, destination: DataDestination, context: &Context) -> Verdict {
-    let what = match &destination {
-        DataDestination::Topic(_) => String::new(),
-        DataDestination::Name(name) => format!(", `{name}` is there"),
-    };
+/// Opens what a data flow would open: TLS, credentials, rights, and the topic, table or folder.
+async fn converse(probe: Probe<'_>, context: &Context, places: &Places) -> Verdict {
+    let Probe { endpoint, destination, transform } = probe;
     let endpoint_type = endpoint.settings.endpoint_type();
     let kind = endpoint_type.as_str();
-    if !matches!(endpoint_type, EndpointType::Mqtt | EndpointType::Kafka) {
-        return doubtful(format!("endpoints of type {kind} are not tried: their health says how they are"));
+    if endpoint_type == EndpointType::OpenTelemetry {
+        return doubtful(format!("this version does not run endpoints of type {kind} yet"));
     }
-    let spec = DestinationSpec { endpoint, data_destination: destination, headers: vec![] };
-    let opened = async {
-        let sink = open_sink(&spec, context).await?;
-        let prepared = match sink.prepare().await {
-            Ok(()) => Ok(()),
-            Err(WriteError::Retry { trouble, .. } | WriteError::Fatal(trouble)) => Err(trouble),
-            // of no records none can be rejected
-            Err(WriteError::Reject(_)) => Ok(()),
-        };
-        sink.close().await;
-        prepared
+    let what = match &destination {
+        Some(DataDestination::Name(name)) if endpoint_type.stores_files() => {
+            format!(", `{name}` can be written")
+        }
+        Some(DataDestination::Name(name)) => format!(", `{name}` is there"),
+        _ => String::new(),
     };
-    match tokio::time::timeout(ENDPOINT_MAX, opened).await {
-        Ok(Ok(())) => fine(format!("connected and let in ({kind}){what}")),
+    let trial = Trial { endpoint: endpoint.clone(), destination, transform, context, places };
+    match tokio::time::timeout(ENDPOINT_MAX, trial.run()).await {
+        Ok(Ok(None)) => fine(format!("connected and let in ({kind}){what}")),
+        Ok(Ok(Some(remark))) => doubtful(remark),
         Ok(Err(trouble)) => wrong(format!("{} [{}]", trouble.message, trouble.reason)),
         Err(_) => wrong(format!("no answer within {} s", ENDPOINT_MAX.as_secs())),
     }

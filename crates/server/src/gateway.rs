@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker_config::broker_config;
 use crate::broker_metrics::BrokerMetrics;
-use crate::connectors::{Connections, Spools, flow_identity};
+use crate::connectors::{Connections, Places, Spools, flow_identity};
 use crate::credentials::Vault;
 use crate::dead_letters::DeadLetters;
 use crate::diagnostics::Report;
@@ -81,8 +81,8 @@ pub struct InstanceOf {
     pub count: u32,
 }
 
-/// How files are written.
-#[derive(Clone, Debug)]
+/// How files are written, and where. By default at once, in the data directory.
+#[derive(Clone, Debug, Default)]
 pub struct StorageOptions {
     /// Folders that stand for PersistentVolumeClaims, by name; any other is in `volumes` of the data directory.
     pub volumes: BTreeMap<String, PathBuf>,
@@ -93,9 +93,10 @@ pub struct StorageOptions {
 }
 
 /// How Parquet files are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Compression {
+    #[default]
     Snappy,
     Zstd,
 }
@@ -386,10 +387,7 @@ impl Gateway {
             datasets,
             dead_letters: dead_letters.clone(),
             spools,
-            volumes_dir: data_dir.path().join("volumes"),
-            storage: options.storage,
-            #[cfg(feature = "adx")]
-            adx_dir: data_dir.path().join("adx"),
+            places: Places::below(data_dir.path(), options.storage),
         });
         let supervisor = Supervisor::new(
             connections.clone(),

@@ -15,6 +15,8 @@ use tidegate_core::{Files, Parsed, Record};
 use tidegate_expr::{Dataset, FilterSemantics, Json as JsonValue, Shape, parse_json};
 use tidegate_forms::{Form, Written};
 use tidegate_model::endpoint::Settings;
+use tidegate_model::plan::{DataDestination, DestinationSpec, Plan};
+use tidegate_model::topic::TopicTemplate;
 use tidegate_model::{Catalog, Kind, LoadOptions};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -355,7 +357,8 @@ struct TestBody {
     /// The endpoint's name; needed if there are several.
     endpoint: Option<String>,
     namespace: Option<String>,
-    /// A topic, where rights depend on it.
+    /// The topic, table, container or folder that is wanted there. Without it, it is that of a data flow that goes
+    /// there, if there is one.
     data_destination: Option<String>,
 }
 
@@ -368,13 +371,13 @@ struct Tested {
     ok: bool,
     /// AIO's reason code, if not.
     reason_code: Option<&'static str>,
-    /// In words.
+    /// In words: why not, or what to know though it works.
     message: String,
     milliseconds: u64,
 }
 
-/// Connects to an endpoint of type Mqtt or Kafka as a destination does, and leaves. No message is sent. Whether it works is
-/// the answer.
+/// Connects to an endpoint as a data flow does, looks whether it could deliver, and leaves. No message is sent, and no file is
+/// left behind. Whether it works is the answer.
 #[utoipa::path(post, path = "/endpoints:test", tag = "try", request_body = TestBody,
     responses(
         (status = 200, body = Tested),
@@ -404,20 +407,42 @@ async fn test_endpoint(
         [] => return Err(refuse(StatusCode::NOT_FOUND, "there is no such endpoint, or it has errors")),
         _ => return Err(refuse(StatusCode::BAD_REQUEST, "there are several endpoints: say which")),
     };
-    if !matches!(endpoint.settings, Settings::Mqtt(_) | Settings::Kafka(_)) {
-        let why = "endpoints of type Mqtt and Kafka can be tried alone; the others show in the health of their flows";
+    if matches!(endpoint.settings, Settings::OpenTelemetry(_)) {
+        let why = "this version does not run endpoints of type OpenTelemetry yet";
         return Err(refuse(StatusCode::BAD_REQUEST, why));
     }
+    // a draft of an endpoint comes without the data flows that go there
+    let plans = [catalog.plans(), shared.catalog().plans()].concat();
+    let goes_there = |plan: &&Arc<Plan>| {
+        let DestinationSpec { endpoint: to, data_destination: into, .. } = &plan.destination;
+        let named = data_destination.as_ref();
+        (&to.name, &to.namespace) == (&endpoint.name, &endpoint.namespace)
+            && to.settings.endpoint_type() == endpoint.settings.endpoint_type()
+            && named.is_none_or(|named| matches!(into, DataDestination::Name(name) if name == named))
+    };
+    let plan = plans.iter().find(goes_there);
+    let destination = match data_destination {
+        None => plan.map(|plan| plan.destination.data_destination.clone()),
+        Some(topic) if matches!(endpoint.settings, Settings::Mqtt(_)) => {
+            let topic = TopicTemplate::parse(&topic)
+                .map_err(|e| refuse(StatusCode::BAD_REQUEST, format!("`dataDestination`: {}", e.message)))?;
+            Some(DataDestination::Topic(topic))
+        }
+        Some(name) => Some(DataDestination::Name(name)),
+    };
+    let credentials = Arc::new(Drafted { draft: catalog, instance: shared.vault.clone() });
+    let context = shared.connections.trial_context(&endpoint, credentials, shared.next_number());
     let trial = Trial {
         endpoint: endpoint.clone(),
-        data_destination,
-        credentials: Arc::new(Drafted { draft: catalog, instance: shared.vault.clone() }),
-        number: shared.next_number(),
+        destination,
+        transform: plan.and_then(|plan| plan.transform.as_ref()),
+        context: &context,
+        places: &shared.connections.places,
     };
     let since = tokio::time::Instant::now();
-    let tried = tokio::time::timeout(TRIAL_MAX, shared.connections.try_endpoint(trial)).await;
-    let (ok, reason_code, message) = match tried {
-        Ok(Ok(())) => (true, None, "it answers, and takes the credentials".to_owned()),
+    let (ok, reason_code, message) = match tokio::time::timeout(TRIAL_MAX, trial.run()).await {
+        Ok(Ok(None)) => (true, None, "it answers, and takes the credentials".to_owned()),
+        Ok(Ok(Some(remark))) => (true, None, remark),
         Ok(Err(trouble)) => (false, Some(trouble.reason), trouble.message),
         Err(_) => (false, None, format!("it did not answer within {} seconds", TRIAL_MAX.as_secs())),
     };

@@ -40,9 +40,14 @@ pub struct StorageAccount {
 }
 
 impl StorageAccount {
-    /// A shared access signature for all of it, for ever ("Create an account SAS").
+    /// A shared access signature for all of it, for ever.
     pub fn signature(&self) -> String {
-        let (version, permissions, expiry) = ("2020-08-04", "rwdlacup", "2099-01-01T00:00:00Z");
+        self.signature_for("rwdlacup", "2099-01-01T00:00:00Z")
+    }
+
+    /// The same with these permissions (`sp`), until then (`se`, ISO 8601 in UTC; "Create an account SAS").
+    pub fn signature_for(&self, permissions: &str, expiry: &str) -> String {
+        let version = "2020-08-04";
         let text = format!("{}\n{permissions}\nbqt\nsco\n\n{expiry}\n\nhttps,http\n{version}\n", self.name);
         let key = hmac::Key::new(hmac::HMAC_SHA256, &self.key);
         let signed = STANDARD.encode(hmac::sign(&key, text.as_bytes()));

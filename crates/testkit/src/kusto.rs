@@ -13,6 +13,7 @@ mod tables;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -72,6 +73,8 @@ struct State {
     streamed: Mutex<usize>,
     /// How many of the next ingestions from the queue fail, though they would succeed later.
     failing: Mutex<usize>,
+    /// Whether clients may not look at tables, as those who may only ingest.
+    blind: AtomicBool,
 }
 
 impl Kusto {
@@ -91,6 +94,7 @@ impl Kusto {
             messages: Mutex::default(),
             streamed: Mutex::default(),
             failing: Mutex::default(),
+            blind: AtomicBool::default(),
         });
         let router = Router::new().fallback(answer).with_state(state.clone());
         let server = tokio::spawn(async move {
@@ -131,6 +135,11 @@ impl Kusto {
     /// Makes the next so many ingestions from the queue fail for a reason that passes.
     pub fn fail_ingestions(&self, ingestions: usize) {
         *self.state.failing.lock() = ingestions;
+    }
+
+    /// From now on clients may ingest, and neither query nor look at tables and policies.
+    pub fn forbid_looks(&self) {
+        self.state.blind.store(true, Ordering::Relaxed);
     }
 
     /// Every ingestion message that has been taken from the queue, as it was written.
@@ -175,10 +184,7 @@ async fn answer(Shared(state): Shared<Arc<State>>, request: Request) -> Response
             let message = "Principal 'aadapp=double' is not authorized to ingest";
             return Refusal::never(403, "Forbidden", message).into_response();
         }
-        Some(KustoFault::StreamingOff) => {
-            let code = "BadRequest_StreamingIngestionPolicyNotEnabled";
-            return Refusal::never(400, code, "Streaming ingestion policy is not enabled").into_response();
-        }
+        Some(KustoFault::StreamingOff) => return streaming_off().into_response(),
         Some(KustoFault::Slow(wait)) => tokio::time::sleep(wait).await,
         _ => {}
     }
@@ -188,6 +194,11 @@ async fn answer(Shared(state): Shared<Arc<State>>, request: Request) -> Response
         return Body::from_stream(cut).into_response();
     }
     done.unwrap_or_else(IntoResponse::into_response)
+}
+
+fn streaming_off() -> Refusal {
+    let code = "BadRequest_StreamingIngestionPolicyNotEnabled";
+    Refusal::never(400, code, "Streaming ingestion policy is not enabled")
 }
 
 async fn carry_out(state: &State, request: Request) -> Result<Response, Refusal> {
@@ -227,6 +238,9 @@ async fn carry_out(state: &State, request: Request) -> Result<Response, Refusal>
         }
         let mut tables = state.tables.lock();
         let table = tables.find(&decode(database), &decode(table))?;
+        if table.streaming == Some(false) {
+            return Err(streaming_off());
+        }
         let mapping = table.mapping_of(mapping.as_deref(), None)?;
         table.ingest(&format, &mapping, &body)?;
         *state.streamed.lock() += 1;
@@ -235,6 +249,11 @@ async fn carry_out(state: &State, request: Request) -> Result<Response, Refusal>
     let asked: Value = serde_json::from_slice(&body).map_err(|e| bad(e.to_string()))?;
     let (database, command) =
         (asked["db"].as_str().unwrap_or_default(), asked["csl"].as_str().unwrap_or_default());
+    let looks = command.starts_with(".show") || !command.starts_with('.');
+    if looks && state.blind.load(Ordering::Relaxed) {
+        let message = format!("Principal 'aadapp=double' is not authorized to read database '{database}'.");
+        return Err(Refusal::never(403, "Forbidden", message));
+    }
     let found = commands::execute(state, database, command)?;
     match path.as_str() {
         "/v1/rest/mgmt" | "/v1/rest/query" => Ok(axum::Json(commands::v1(&found)).into_response()),

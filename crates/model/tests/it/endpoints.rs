@@ -480,15 +480,21 @@ fn azure_data_explorer_has_options_that_aio_has_no_field_for() {
         let annotated = format!("{{name: line, annotations: {{{annotation}: streaming}}}}");
         kafka("").replace("{ name: line }", &annotated)
     };
-    check(&elsewhere("tidegate.dev/adx-ingestion"), expect![[r#"
+    check(
+        &elsewhere("tidegate.dev/adx-ingestion"),
+        expect![[r#"
         warning TG0212 4:66 the annotation `tidegate.dev/adx-ingestion` has no effect here, but on endpoints of type DataExplorer only
             help: remove it
-    "#]]);
-    check(&elsewhere("tidegate.dev/filter-semantics"), expect![[r#"
+    "#]],
+    );
+    check(
+        &elsewhere("tidegate.dev/filter-semantics"),
+        expect![[r#"
         error TG0113 4:69 `streaming` is not `drop-when-true` or `pass-when-true`
         warning TG0212 4:69 the annotation `tidegate.dev/filter-semantics` has no effect here, but on data flows only
             help: remove it
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -40,6 +40,28 @@ pub(super) fn execute(state: &State, database: &str, command: &str) -> Result<Fo
             let rows = tables.0.keys().filter(|(d, _)| d == database).map(|(d, t)| vec![json!(t), json!(d)]);
             Ok(Found::new(&[("TableName", "string"), ("DatabaseName", "string")], rows.collect()))
         }
+        [".show", "table", .., "cslschema"] => {
+            let (name, _) = name(after(command, "table")).ok_or_else(syntax)?;
+            let columns = &tables.find(database, &name)?.columns;
+            let schema: Vec<_> = columns.iter().map(|(column, kind)| format!("{column}:{kind}")).collect();
+            let row = vec![json!(name), json!(schema.join(",")), json!(database)];
+            let columns = [("TableName", "string"), ("Schema", "string"), ("DatabaseName", "string")];
+            Ok(Found::new(&columns, vec![row]))
+        }
+        [".show", what @ ("table" | "database"), .., "policy", "streamingingestion"] => {
+            let (name, _) = name(after(command, what)).ok_or_else(syntax)?;
+            let policy = match *what {
+                "table" => tables.find(database, &name)?.streaming,
+                _ => Some(true),
+            };
+            Ok(policy_row(&name, policy))
+        }
+        [".alter", "table", .., "policy", "streamingingestion", state @ ("enable" | "disable")] => {
+            let (name, _) = name(after(command, "table")).ok_or_else(syntax)?;
+            let table = tables.find(database, &name)?;
+            table.streaming = Some(*state == "enable");
+            Ok(policy_row(&name, table.streaming))
+        }
         [".show", "version", ..] => Ok(Found::new(&[("ServiceType", "string")], vec![vec![json!("Engine")]])),
         [".create" | ".create-or-alter", "table", ..] => {
             let rest = command.split_once("table").ok_or_else(syntax)?.1;
@@ -82,6 +104,18 @@ pub(super) fn execute(state: &State, database: &str, command: &str) -> Result<Fo
         }
         _ => Err(syntax()),
     }
+}
+
+/// What follows a word.
+fn after<'a>(command: &'a str, word: &str) -> &'a str {
+    command.split_once(word).map_or("", |(_, rest)| rest)
+}
+
+/// A policy for streaming ingestion as it is shown; the database's is that it is on.
+fn policy_row(name: &str, policy: Option<bool>) -> Found {
+    let policy = policy.map(|on| json!({ "IsEnabled": on, "HintAllocatedRate": null }).to_string());
+    let row = vec![json!("StreamingIngestionPolicy"), json!(name), json!(policy.unwrap_or("null".into()))];
+    Found::new(&[("PolicyName", "string"), ("EntityName", "string"), ("Policy", "string")], vec![row])
 }
 
 /// The name at the start, plain or as `['name']`, and what follows.

@@ -48,6 +48,8 @@ pub(super) struct Table {
     mappings: BTreeMap<String, Mapping>,
     pub(super) rows: Vec<Vec<Value>>,
     tags: HashSet<String>,
+    /// Its policy for streaming ingestion, if it has one.
+    pub(super) streaming: Option<bool>,
 }
 
 /// Columns, and the names that lead to the value of each.
@@ -65,7 +67,7 @@ impl Tables {
 
 impl Table {
     pub(super) fn new(columns: Vec<(String, String)>) -> Self {
-        Self { columns, mappings: BTreeMap::new(), rows: vec![], tags: HashSet::new() }
+        Self { columns, mappings: BTreeMap::new(), rows: vec![], tags: HashSet::new(), streaming: None }
     }
 
     pub(super) fn add_mapping(&mut self, name: &str, mapping: Mapping) {
