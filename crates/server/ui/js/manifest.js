@@ -171,7 +171,7 @@ function changeChoice(field, chosen, siblings, path, text, write) {
   write(next);
 }
 
-// A connection tried with the draft: a button, and what came of it. Endpoints of other types show in the health of flows.
+// A connection tried with the draft: a button, and what came of it. OpenTelemetry is not run yet, nor tried.
 function useTrial(type, text, id, name) {
   const [state, setState] = useState(null);
   useEffect(() => setState(null), [text]);
@@ -181,7 +181,7 @@ function useTrial(type, text, id, name) {
       setState(await api("/endpoints:test", { method: "POST", json: { documents: { files: await filesWith(text, id), namespace: id.namespace }, endpoint: name } }));
     } catch (error) { setState({ ok: false, message: error.report ? "Mend the errors first; they stand beside the text." : error.message }); }
   };
-  if (!["Mqtt", "Kafka"].includes(type)) return {};
+  if (!type || type === "OpenTelemetry") return {};
   return {
     button: html`<button class="small" onClick=${go} disabled=${state?.busy}><${Icon} name="endpoint" size=${15} />${state?.busy ? "Connecting" : "Test connection"}</button>`,
     said: html`<div class="trial" role="status">${state && !state.busy && html`<p class=${`notice ${state.ok ? "" : "bad"}`}><${Chip} mood=${state.ok ? "good" : "bad"}>${state.ok ? `Reached in ${state.milliseconds} ms` : "Not reached"}</${Chip}> <${Sentence} text=${state.message} /> ${state.reasonCode && html`<span class="mono small quiet">${state.reasonCode}</span>`}</p>`}</div>`,
