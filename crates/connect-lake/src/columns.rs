@@ -181,18 +181,20 @@ impl Group {
         // members mostly come in the order of the columns
         let mut expected = 0;
         while more {
-            let name = reader.name()?;
             let at = match self.columns.get(expected) {
-                Some(column) if column.name == name => expected,
-                _ => match self.by_name.get(&*name) {
-                    Some(at) => *at,
-                    None if self.undeclared == Undeclared::Skipped => {
-                        reader.skip()?;
-                        more = reader.more_members()?;
-                        continue;
+                Some(column) if reader.take_name(&column.written) => expected,
+                _ => {
+                    let name = reader.name()?;
+                    match self.by_name.get(&*name) {
+                        Some(at) => *at,
+                        None if self.undeclared == Undeclared::Skipped => {
+                            reader.skip()?;
+                            more = reader.more_members()?;
+                            continue;
+                        }
+                        None => return Err(Misfit::of(Fault::Undeclared).within(&name)),
                     }
-                    None => return Err(Misfit::of(Fault::Undeclared).within(&name)),
-                },
+                }
             };
             let column = &mut self.columns[at];
             // of members of one name the last counts
@@ -218,6 +220,8 @@ impl Group {
 
 struct Column {
     name: String,
+    /// As it mostly stands in JSON, with its colon.
+    written: Vec<u8>,
     nullable: bool,
     valid: Valid,
     data: Data,
@@ -351,7 +355,8 @@ impl Column {
                 values: nested("value", value, *value_contains_null),
             },
         };
-        Self { name: name.to_owned(), nullable, valid: Valid::default(), data }
+        let written = format!("{}:", serde_json::Value::from(name)).into_bytes();
+        Self { name: name.to_owned(), written, nullable, valid: Valid::default(), data }
     }
 
     fn length(&self) -> usize {
@@ -645,7 +650,10 @@ impl<'a> Scalar<'a> {
     }
 
     fn number(&self) -> Option<f64> {
-        convert::number(self.numeric()?)
+        match self {
+            Scalar::Number(Number { real: Some(real), .. }) => Some(*real),
+            scalar => convert::number(scalar.numeric()?),
+        }
     }
 
     fn what(&self) -> String {

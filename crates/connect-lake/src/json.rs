@@ -15,12 +15,23 @@ pub(crate) struct NotJson {
 type Read<T> = Result<T, NotJson>;
 
 /// A number as it is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Number<'a> {
     pub(crate) text: &'a str,
     /// Its value, if it is written without fraction and exponent and is an `i64`.
     pub(crate) whole: Option<i64>,
+    /// The nearest `f64`, if it was found on the way: most are that short.
+    pub(crate) real: Option<f64>,
 }
+
+/// Powers of ten that an `f64` holds exactly.
+const POWERS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
+];
+
+/// So many decimal digits fit into a `u64`, whichever they are.
+const DIGITS_MAX: usize = 19;
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +128,17 @@ impl<'a> Reader<'a> {
         !self.take(b']')
     }
 
+    /// Passes over a member's name if it comes next, written just like `name`: quoted, and with its colon.
+    #[inline]
+    pub(crate) fn take_name(&mut self, name: &[u8]) -> bool {
+        self.skip_space();
+        let there = self.text.as_bytes()[self.at..].starts_with(name);
+        if there {
+            self.at += name.len();
+        }
+        there
+    }
+
     /// The name of a member; its value comes next.
     #[inline]
     pub(crate) fn name(&mut self) -> Read<Cow<'a, str>> {
@@ -180,42 +202,52 @@ impl<'a> Reader<'a> {
         let start = self.at;
         let negative = self.take(b'-');
         let first = self.at;
-        let mut whole = Some(0i64);
-        while let Some(digit @ b'0'..=b'9') = self.peek() {
-            // counted downwards, as there is one more number below zero
-            whole = whole.and_then(|w| w.checked_mul(10)?.checked_sub(i64::from(digit - b'0')));
-            self.at += 1;
-        }
-        let digits = self.at - first;
-        if digits == 0 {
-            return self.fail("a digit is missing");
-        }
+        // of all digits, as long as they fit
+        let mut units = 0u64;
+        let mut digits = self.digits(&mut units)?;
         if digits > 1 && self.text.as_bytes()[first] == b'0' {
             self.at = first + 1;
             return self.fail("a number starts with 0");
         }
-        if !negative {
-            whole = whole.and_then(i64::checked_neg);
-        }
+        let (mut whole, mut exact) = (true, true);
+        let mut places = 0;
         if self.take(b'.') {
-            whole = None;
-            self.digits()?;
+            whole = false;
+            places = self.digits(&mut units)?;
+            digits += places;
         }
         if let Some(b'e' | b'E') = self.peek() {
-            whole = None;
+            (whole, exact) = (false, false);
             self.at += 1;
             let _ = self.take(b'+') || self.take(b'-');
-            self.digits()?;
+            self.digits(&mut 0)?;
         }
-        Ok(Number { text: &self.text[start..self.at], whole })
+        let fits = digits <= DIGITS_MAX;
+        let whole = match negative {
+            _ if !(whole && fits) => None,
+            true => 0i64.checked_sub_unsigned(units),
+            false => i64::try_from(units).ok(),
+        };
+        // one division of two numbers that an f64 holds exactly is rounded once, as it should be
+        let real = match POWERS.get(places) {
+            Some(power) if exact && fits && units <= 1 << f64::MANTISSA_DIGITS => {
+                let size = units as f64 / power;
+                Some(if negative { -size } else { size })
+            }
+            _ => None,
+        };
+        Ok(Number { text: &self.text[start..self.at], whole, real })
     }
 
-    fn digits(&mut self) -> Read<()> {
+    /// Reads digits, at least one, on to the end of `units`; how many there are.
+    #[inline]
+    fn digits(&mut self, units: &mut u64) -> Read<usize> {
         let start = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
+        while let Some(digit @ b'0'..=b'9') = self.peek() {
+            *units = units.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
             self.at += 1;
         }
-        if self.at == start { self.fail("a digit is missing") } else { Ok(()) }
+        if self.at == start { self.fail("a digit is missing") } else { Ok(self.at - start) }
     }
 
     /// The text that comes next.
@@ -224,7 +256,7 @@ impl<'a> Reader<'a> {
         self.at += 1;
         let start = self.at;
         let rest = &self.text.as_bytes()[start..];
-        match rest.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20) {
+        match plain_length(rest) {
             Some(length) if rest[length] == b'"' => {
                 self.at = start + length + 1;
                 Ok(Cow::Borrowed(&self.text[start..start + length]))
@@ -337,6 +369,70 @@ impl<'a> Reader<'a> {
                 Ok(())
             }
             next => self.word(next),
+        }
+    }
+}
+
+/// Where the first byte of a text is that is no plain character of it: a quote, a backslash or a control character.
+#[inline]
+fn plain_length(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const TOPS: u64 = ONES << 7;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (n, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // sets the top bit of bytes below a limit; above the first such byte it may err
+        let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & TOPS;
+        let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+        let found = is(b'"') | is(b'\\') | below(word, b' ');
+        if found != 0 {
+            return Some(n * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let at = rest.iter().position(|&b| b == b'"' || b == b'\\' || b < b' ');
+    at.map(|at| words.len() * 8 + at)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn number(text: &str) -> Number<'_> {
+        Reader::new(text.as_bytes()).unwrap().number().unwrap()
+    }
+
+    #[test]
+    fn numbers_at_the_limits() {
+        for value in [0, 7, i64::MAX, i64::MIN, i64::MIN + 1, -1, 10i64.pow(18)] {
+            assert_eq!(number(&value.to_string()).whole, Some(value));
+        }
+        for text in ["9223372036854775808", "-9223372036854775809", "18446744073709551616", "1e3", "1.0"] {
+            assert_eq!(number(text).whole, None, "{text}");
+        }
+        assert!(number("-0").real.unwrap().is_sign_negative());
+        assert_eq!(number("0.0000000000000000001").real, Some(1e-19));
+        for text in ["12345678901234567890", "0.00000000000000000001", "1e3", "9007199254740993"] {
+            assert_eq!(number(text).real, None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_are_what_they_are_elsewhere(text in r"-?(0|[1-9][0-9]{0,21})(\.[0-9]{1,21})?([eE][+-]?[0-9]{1,3})?") {
+            let number = number(&text);
+            prop_assert_eq!(number.text, &text);
+            prop_assert_eq!(number.whole, text.parse::<i64>().ok());
+            if let Some(real) = number.real {
+                prop_assert_eq!(real.to_bits(), text.parse::<f64>().unwrap().to_bits());
+            }
+        }
+
+        #[test]
+        fn the_first_byte_that_is_not_plain_is_found(bytes in prop::collection::vec(prop_oneof![0x1eu8..0x24, 0x5bu8..0x5e, any::<u8>()], 0..40)) {
+            let expected = bytes.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20);
+            prop_assert_eq!(plain_length(&bytes), expected);
         }
     }
 }

@@ -81,7 +81,8 @@ struct Staged {
     /// By log, the first and the last place in it.
     places: BTreeMap<u64, (u64, u64)>,
     transactions: Vec<(String, i64)>,
-    messages: Messages,
+    /// Payloads of the messages that have no place.
+    messages: Vec<Bytes>,
 }
 
 /// Messages, known again as long as they are not let go: by where their payload is in memory, and how often.
@@ -89,13 +90,18 @@ struct Staged {
 struct Messages(HashMap<(usize, usize), Vec<Bytes>>);
 
 impl Messages {
-    fn add(&mut self, record: &Record) {
-        self.0.entry(Self::key(record)).or_default().push(record.payload.clone());
+    fn add(&mut self, payloads: &[Bytes]) {
+        for payload in payloads {
+            self.0.entry(Self::key(payload)).or_default().push(payload.clone());
+        }
     }
 
     /// Whether it is one of them, which it then no longer is.
-    fn take(&mut self, record: &Record) -> bool {
-        let Entry::Occupied(mut same) = self.0.entry(Self::key(record)) else { return false };
+    fn take(&mut self, payload: &Bytes) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let Entry::Occupied(mut same) = self.0.entry(Self::key(payload)) else { return false };
         same.get_mut().pop();
         if same.get().is_empty() {
             same.remove();
@@ -103,18 +109,8 @@ impl Messages {
         true
     }
 
-    fn extend(&mut self, others: &Self) {
-        for (key, payloads) in &others.0 {
-            self.0.entry(*key).or_default().extend_from_slice(payloads);
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn key(record: &Record) -> (usize, usize) {
-        (record.payload.as_ptr().addr(), record.payload.len())
+    fn key(payload: &Bytes) -> (usize, usize) {
+        (payload.as_ptr().addr(), payload.len())
     }
 }
 
@@ -204,7 +200,7 @@ impl LakeSink {
             if self.commit(opened, staged).await? == Committed::Overtaken {
                 return Ok(None);
             }
-            state.there.extend(&staged.messages);
+            state.there.add(&staged.messages);
             state.staged = None;
         }
         state.unplaced += 1;
@@ -232,7 +228,7 @@ impl LakeSink {
         let mut rejected = Vec::new();
         let mut file = ParquetFile::new(&opened.columns, self.compression).map_err(|e| unwritable(&e))?;
         let mut places: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
-        let mut messages = Messages::default();
+        let mut messages = Vec::new();
         // the last place that is there, of the log that was asked for last
         let mut last: Option<(u64, Option<u64>)> = None;
         for (index, record) in records.iter().enumerate() {
@@ -248,7 +244,7 @@ impl LakeSink {
                     }
                     last.is_some_and(|(_, last)| last.is_some_and(|last| number <= last))
                 }
-                None => there.take(record),
+                None => there.take(&record.payload),
             };
             if is_there {
                 opened.columns.pop();
@@ -256,7 +252,7 @@ impl LakeSink {
             }
             match record.position {
                 Some(LogPosition { log, number }) => places.entry(log).or_insert((number, number)).1 = number,
-                None => messages.add(record),
+                None => messages.push(record.payload.clone()),
             }
             if file.added(record.payload.len(), &mut opened.columns).map_err(|e| unwritable(&e))? {
                 tokio::task::yield_now().await;
