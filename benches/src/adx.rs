@@ -59,7 +59,7 @@ pub(crate) fn run(tidegate: &Path, args: &Contest) -> anyhow::Result<Vec<Outcome
         let mut rows = 0;
         let mut one_run = |messages: u64| {
             let (cpu, started) = (server.cpu()?, Instant::now());
-            publisher.publish_all("in", &payload(), messages, WINDOW)?;
+            publisher.publish_all("in", &[payload()], messages, WINDOW)?;
             rows += messages;
             until_rows(&kusto, rows)?;
             anyhow::Ok(Sample { messages, cpu: server.cpu()?.saturating_sub(cpu), took: started.elapsed() })

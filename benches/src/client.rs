@@ -71,18 +71,20 @@ impl Client {
         self.flush()
     }
 
-    /// Publishes so many messages with QoS 1, and returns when all are acknowledged.
+    /// Publishes so many messages with QoS 1, and returns when all are acknowledged. Payloads take turns.
     pub(crate) fn publish_all(
         &mut self,
         topic: &str,
-        payload: &Bytes,
+        payloads: &[Bytes],
         messages: u64,
         window: u16,
     ) -> anyhow::Result<()> {
         let (mut sent, mut acknowledged) = (0, 0);
+        let mut payloads = payloads.iter().cycle();
         while acknowledged < messages {
             while sent < messages && sent - acknowledged < u64::from(window) {
                 let id = u16::try_from(sent % u64::from(u16::MAX))? + 1;
+                let payload = payloads.next().context("there is no payload")?;
                 encode(&publish(topic, NonZeroU16::new(id), payload), Version::V5, &mut self.output)?;
                 sent += 1;
             }

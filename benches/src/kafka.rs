@@ -122,7 +122,7 @@ fn to_kafka(
     let mut ours = |messages: u64| {
         let before = server.cpu()?;
         let started = Instant::now();
-        publisher.publish_all(UP, &payload(), messages, WINDOW)?;
+        publisher.publish_all(UP, &[payload()], messages, WINDOW)?;
         topic.until_grown(messages)?;
         anyhow::Ok(Sample { messages, cpu: server.cpu()?.saturating_sub(before), took: started.elapsed() })
     };
@@ -143,7 +143,7 @@ fn until_connected(publisher: &mut Client, topic: &mut Topic) -> anyhow::Result<
     let mut published = 0;
     while topic.messages()? == 0 {
         ensure!(started.elapsed() < STALL_MAX, "the data flow does not connect");
-        publisher.publish_all(UP, &payload(), 1, 1)?;
+        publisher.publish_all(UP, &[payload()], 1, 1)?;
         published += 1;
         sleep(SETTLE);
     }

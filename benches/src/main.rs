@@ -1,6 +1,5 @@
-//! Measures tidegate beside mosquitto and librdkafka. Both are started here, on free ports, and get the same load from the same tool,
-//! `tidegate bench mqtt`, in turns; so that what else the machine does falls on both. `docs/performance.md` says what the
-//! numbers mean and what they were.
+//! Measures tidegate beside mosquitto, librdkafka and arrow-rs, in turns, so that what else the machine does falls on both.
+//! `docs/performance.md` says what the numbers mean and what they were.
 
 mod adx;
 mod bridge;
@@ -9,6 +8,7 @@ mod client;
 mod contest;
 mod footprint;
 mod kafka;
+mod lake;
 mod load;
 mod neighbours;
 mod peers;
@@ -46,6 +46,8 @@ enum Command {
     Kafka(Contest),
     /// A data flow to Azure Data Explorer, queued and streaming, against the double of a cluster
     Adx(Contest),
+    /// JSON into Delta tables and Parquet files, beside what arrow-json and parquet do alone
+    Lake(Contest),
     /// Memory at rest, and the time from the start to the first message delivered
     Footprint {
         /// How often each is measured
@@ -61,6 +63,9 @@ enum Command {
     /// What librdkafka does alone: for `kafka`, which measures it in a process of its own
     #[command(hide = true)]
     Librdkafka(kafka::Alone),
+    /// One writer of files alone: for `lake`, which measures it in a process of its own
+    #[command(hide = true)]
+    Writer(lake::Alone),
 }
 
 #[derive(Args)]
@@ -103,8 +108,10 @@ enum Form {
 fn main() -> anyhow::Result<ExitCode> {
     anyhow::ensure!(!cfg!(debug_assertions), "only a release build is worth measuring: cargo run --release");
     let cli = Cli::parse();
-    if let Command::Librdkafka(args) = &cli.command {
-        return args.run().map(|()| ExitCode::SUCCESS);
+    match &cli.command {
+        Command::Librdkafka(args) => return args.run().map(|()| ExitCode::SUCCESS),
+        Command::Writer(args) => return args.run().map(|()| ExitCode::SUCCESS),
+        _ => {}
     }
     let tidegate = match cli.tidegate {
         Some(path) => path,
@@ -116,8 +123,9 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Bridge(args) => Report::Contests(bridge::run(&tidegate, args)?),
         Command::Kafka(args) => Report::Kafka(kafka::run(&tidegate, args)?),
         Command::Adx(args) => Report::Adx(adx::run(&tidegate, args)?),
-        Command::Librdkafka(_) => unreachable!("it has run above"),
         Command::Neighbours { rounds } => Report::Neighbours(neighbours::run(&tidegate, *rounds)?),
+        Command::Lake(args) => Report::Lake(lake::run(&tidegate, args)?),
+        Command::Librdkafka(_) | Command::Writer(_) => unreachable!("it has run above"),
         Command::Footprint { rounds } => Report::Footprint(footprint::run(&tidegate, *rounds)?),
     };
     let text = match cli.output {

@@ -11,6 +11,7 @@ use crate::adx;
 use crate::contest::{Outcome, Sample, Showing};
 use crate::footprint::Footprint;
 use crate::kafka;
+use crate::lake;
 use crate::load::Latency;
 use crate::neighbours::Neighbours;
 use crate::peers;
@@ -47,6 +48,7 @@ pub(crate) enum Report {
     Contests(Vec<Outcome>),
     Kafka(Vec<kafka::Outcome>),
     Adx(Vec<adx::Outcome>),
+    Lake(Vec<lake::Outcome>),
     Footprint(Footprint),
     Neighbours(Neighbours),
 }
@@ -108,6 +110,19 @@ impl Report {
                     );
                 }
             }
+            Self::Lake(outcomes) => {
+                text.push_str(
+                    "| Scenario | | Rows per CPU second | Share of the ceiling's | Rows/s | Peak memory |\n\
+                     |---|---|---|---|---|---|\n",
+                );
+                for outcome in outcomes {
+                    lake_row(&mut text, &outcome.name, "arrow-json and parquet", &outcome.ceiling, "1");
+                    for (name, samples) in &outcome.tidegate {
+                        let share = range(&outcome.shares(samples), |share| format!("{share:.2}"));
+                        lake_row(&mut text, "", name, samples, &format!("**{share}**"));
+                    }
+                }
+            }
             Self::Footprint(Footprint { at_rest, first_message }) => {
                 text.push_str("| What | Median (lowest to highest) |\n|---|---|\n");
                 for (what, memory) in at_rest {
@@ -150,6 +165,7 @@ impl Report {
                 };
                 outcomes.iter().map(outcome).collect::<Vec<_>>().into()
             }
+            Self::Lake(outcomes) => outcomes.iter().map(lake_outcome).collect::<Vec<_>>().into(),
             Self::Footprint(Footprint { at_rest, first_message }) => {
                 let at_rest = at_rest.iter().map(|(what, memory)| {
                     let of = |bytes: fn(&crate::process::Memory) -> u64| {
@@ -225,6 +241,36 @@ fn rounds(samples: &[kafka::Sample]) -> Vec<Value> {
         })
     };
     samples.iter().map(sample).collect()
+}
+
+fn lake_row(text: &mut String, scenario: &str, name: &str, samples: &[lake::Sample], share: &str) {
+    let of = |number: fn(&lake::Sample) -> f64| samples.iter().map(number).collect::<Vec<_>>();
+    let peak: Vec<_> = samples.iter().filter_map(|s| s.peak_resident).map(|bytes| bytes as f64).collect();
+    let _ = writeln!(
+        text,
+        "| {scenario} | {name} | {} | {share} | {} | {} |",
+        range(&of(lake::Sample::per_cpu_second), thousands),
+        thousands(median(&of(|s| s.rows_per_second))),
+        if peak.is_empty() { String::new() } else { range(&peak, mebibytes) },
+    );
+}
+
+fn lake_outcome(outcome: &lake::Outcome) -> Value {
+    let rounds = |samples: &[lake::Sample]| {
+        let sample = |s: &lake::Sample| {
+            json!({
+                "rows": s.rows, "cpuSeconds": s.cpu.as_secs_f64(), "rowsPerCpuSecond": s.per_cpu_second(),
+                "rowsPerSecond": s.rows_per_second, "peakResidentBytes": s.peak_resident,
+            })
+        };
+        samples.iter().map(sample).collect::<Vec<_>>()
+    };
+    let ours = outcome.tidegate.iter().map(|(name, samples)| {
+        json!({ "name": name, "shares": outcome.shares(samples), "rounds": rounds(samples) })
+    });
+    json!({
+        "scenario": outcome.name, "tidegate": ours.collect::<Vec<_>>(), "ceiling": rounds(&outcome.ceiling),
+    })
 }
 
 /// The median, and between what.
