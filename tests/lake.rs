@@ -67,14 +67,19 @@ async fn run_on(resources: &str, args: &[&str], prepare: impl FnOnce(&Path)) -> 
     (Gateway::start(dir, all.into_iter().map(str::to_owned).collect()).await, volume)
 }
 
-/// What `rows.py` says; where it is, `tests/peers/lake.sh` puts its libraries.
+/// What `rows.py` says.
 pub(crate) async fn rows_py(args: &[&str]) -> Result<String, String> {
+    python("rows.py", args).await
+}
+
+/// What a script says; `tests/peers/lake.sh` installs its libraries.
+async fn python(script: &str, args: &[&str]) -> Result<String, String> {
     let cache = std::env::var_os("XDG_CACHE_HOME")
         .map_or_else(|| Path::new(&std::env::var_os("HOME").unwrap()).join(".cache"), PathBuf::from);
     let python = cache.join("tidegate-test/lake-1/bin/python");
     assert!(python.exists(), "the readers are not there; tests/peers/lake.sh installs them");
     let output = Command::new(python)
-        .arg(repository().join("oracles/lake/rows.py"))
+        .arg(repository().join("oracles/lake").join(script))
         .args(args)
         .output()
         .await
@@ -246,6 +251,79 @@ async fn every_type_arrives_in_delta_tables_and_parquet_files_and_what_does_not_
         gateway.until(name, "settled", settled(messages.len() as u64 + 1)).await;
         let rows = rows(kind, &volume.join(name), "id").await;
         assert_eq!((rows.len(), &rows[4]), (good.len() + 1, &with(json!({ "id": 100 }))), "{name}");
+    }
+}
+
+/// `TIDEGATE_TEST_LAKE_MESSAGES` says how many.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_of_every_type_are_all_there_with_the_right_values() {
+    const AT_ONCE: u64 = 100_000;
+    let total: u64 = std::env::var("TIDEGATE_TEST_LAKE_MESSAGES").map_or(5000, |n| n.parse().unwrap());
+    let field = |name: &str, r#type: Value| json!({ "name": name, "type": r#type, "nullable": name != "id", "metadata": {} });
+    let primitive = |name: &str, r#type: &str| field(name, json!(r#type));
+    let fields = json!([
+        primitive("id", "long"),
+        primitive("text", "string"),
+        primitive("an integer", "integer"),
+        primitive("short", "short"),
+        primitive("byte", "byte"),
+        primitive("float", "float"),
+        primitive("double", "double"),
+        primitive("boolean", "boolean"),
+        primitive("binary", "binary"),
+        primitive("date", "date"),
+        primitive("at", "timestamp"),
+        primitive("wall", "timestamp_ntz"),
+        primitive("price", "decimal(9,2)"),
+        primitive("exact", "decimal(38,10)"),
+        field(
+            "machine",
+            json!({ "type": "struct", "fields": [
+                primitive("line", "string"),
+                field("place", json!({ "type": "struct", "fields": [primitive("hall", "integer")] })),
+            ]})
+        ),
+        field("samples", json!({ "type": "array", "elementType": "double", "containsNull": true })),
+    ]);
+    // `oracles/lake/every_type.py` makes the same of a number
+    let message = |n: u64| {
+        let (second, micros) = (n % 2_419_200, n % 1_000_000);
+        let time = format!("{:02}:{:02}:{:02}.{micros:06}", second / 3600 % 24, second / 60 % 60, second % 60);
+        let at = format!("2026-11-{:02}T{time}", 1 + second / 86400);
+        let signed = n as i64;
+        let mut message = json!({
+            "id": n, "text": format!("row {n}"), "an integer": signed * 7919 % (1 << 31) - (1 << 30),
+            "short": signed % 65536 - 32768, "byte": signed % 256 - 128, "float": n as f64 / 8.0, "double": n as f64 / 7.0,
+            "boolean": n.is_multiple_of(3), "binary": [n % 256, n / 256 % 256],
+            "date": format!("2026-{:02}-{:02}", 1 + n % 12, 1 + n % 28), "at": at.clone() + "Z", "wall": at,
+            "price": format!("{}.{:02}", n % 999_999_999 / 100, n % 999_999_999 % 100),
+            "exact": format!("{}.{:010}", u128::from(n) * 100_000_000, n),
+            "machine": { "line": format!("line {}", n % 10), "place": { "hall": n % 9 } },
+            "samples": [n, null, n as f64 / 2.0],
+        });
+        if n.is_multiple_of(10) {
+            message.as_object_mut().unwrap().remove("text");
+        }
+        message.to_string()
+    };
+    let resources = STORAGE.to_owned()
+        + &schema(1, &fields)
+        + &flow("delta", "Delta", 1)
+        + &flow("parquet", "Parquet", 1);
+    let (gateway, volume) = run(&resources, &["--local-storage-latency", "2s"]).await;
+    let started = std::time::Instant::now();
+    for first in (0..total).step_by(AT_ONCE as usize) {
+        publish_as(gateway.port(), "in", first..total.min(first + AT_ONCE), 1000, message).await;
+    }
+    for name in ["delta", "parquet"] {
+        let flow = gateway.until(name, "settled", settled(total)).await;
+        assert_eq!(flow["messages"]["delivered"], total, "{flow}");
+    }
+    println!("{total} messages took {:.0?}", started.elapsed());
+    for name in ["delta", "parquet"] {
+        let folder = volume.join(name);
+        let found = python("every_type.py", &[name, folder.to_str().unwrap(), &total.to_string()]).await;
+        println!("{name}, {} files\n{}", files(name, &folder).await.len(), found.unwrap());
     }
 }
 
