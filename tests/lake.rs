@@ -257,7 +257,7 @@ async fn every_type_arrives_in_delta_tables_and_parquet_files_and_what_does_not_
 /// `TIDEGATE_TEST_LAKE_MESSAGES` says how many.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_of_every_type_are_all_there_with_the_right_values() {
-    const AT_ONCE: u64 = 100_000;
+    const PART: u64 = 100_000;
     let total: u64 = std::env::var("TIDEGATE_TEST_LAKE_MESSAGES").map_or(5000, |n| n.parse().unwrap());
     let field = |name: &str, r#type: Value| json!({ "name": name, "type": r#type, "nullable": name != "id", "metadata": {} });
     let primitive = |name: &str, r#type: &str| field(name, json!(r#type));
@@ -288,7 +288,8 @@ async fn messages_of_every_type_are_all_there_with_the_right_values() {
     // `oracles/lake/every_type.py` makes the same of a number
     let message = |n: u64| {
         let (second, micros) = (n % 2_419_200, n % 1_000_000);
-        let time = format!("{:02}:{:02}:{:02}.{micros:06}", second / 3600 % 24, second / 60 % 60, second % 60);
+        let time =
+            format!("{:02}:{:02}:{:02}.{micros:06}", second / 3600 % 24, second / 60 % 60, second % 60);
         let at = format!("2026-11-{:02}T{time}", 1 + second / 86400);
         let signed = n as i64;
         let mut message = json!({
@@ -312,8 +313,8 @@ async fn messages_of_every_type_are_all_there_with_the_right_values() {
         + &flow("parquet", "Parquet", 1);
     let (gateway, volume) = run(&resources, &["--local-storage-latency", "2s"]).await;
     let started = std::time::Instant::now();
-    for first in (0..total).step_by(AT_ONCE as usize) {
-        publish_as(gateway.port(), "in", first..total.min(first + AT_ONCE), 1000, message).await;
+    for first in (0..total).step_by(PART as usize) {
+        publish_as(gateway.port(), "in", first..total.min(first + PART), 1000, message).await;
     }
     for name in ["delta", "parquet"] {
         let flow = gateway.until(name, "settled", settled(total)).await;
@@ -325,6 +326,45 @@ async fn messages_of_every_type_are_all_there_with_the_right_values() {
         let found = python("every_type.py", &[name, folder.to_str().unwrap(), &total.to_string()]).await;
         println!("{name}, {} files\n{}", files(name, &folder).await.len(), found.unwrap());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn as_aio_a_message_without_what_must_be_there_takes_its_batch_with_it() {
+    let azurite = Azurite::start().await;
+    let account = &azurite.accounts()[0];
+    let port = account.blobs.rsplit_once('/').unwrap().0.rsplit_once(':').unwrap().1.parse().unwrap();
+    let endpoint = data_lake(port, &account.name, &account.signature())
+        .replace("latencySeconds: 0", "latencySeconds: 3600, maxMessages: 3");
+    let fields = json!([{ "name": "n", "type": "long", "nullable": false, "metadata": {} }]);
+    let container = format!("{}/table?{}", account.blobs, account.signature());
+    rows_py(&["container", &container]).await.unwrap();
+    let resources = endpoint + &schema(1, &fields) + &flow("table", "Delta", 1);
+    let (gateway, _) = run(&resources, &["--compat", "aio"]).await;
+    // a batch is full with three
+    let batches = [
+        ["{\"n\":1}", "{\"n\":2}", "{}"],
+        ["{\"n\":null}", "{\"n\":3}", "{\"n\":4}"],
+        ["{\"n\":5}", "{\"m\":6}", "{\"n\":7}"],
+    ];
+    let mut sent = 0;
+    for batch in batches {
+        send(&gateway, &batch.map(str::to_owned)).await;
+        sent += 3;
+        gateway.until("table", "settled", settled(sent)).await;
+    }
+    let copy = gateway.dir.path().join("copy");
+    rows_py(&["fetch", &container, copy.to_str().unwrap()]).await.unwrap();
+    assert_eq!(rows("delta", &copy.join("table"), "n").await, [json!({ "n": 5 }), json!({ "n": 7 })]);
+    let (_, letters) = gateway.get("/api/v1/dataflows/table/dead-letters").await;
+    let letters: Value = serde_json::from_str(&letters).unwrap();
+    let reasons: Vec<&str> =
+        letters["deadLetters"].as_array().unwrap().iter().map(|l| l["reason"].as_str().unwrap()).collect();
+    let with = |text: &str| reasons.iter().filter(|reason| reason.contains(text)).count();
+    assert_eq!(
+        (reasons.len(), with("dropping it"), with("could not set a field m")),
+        (7, 4, 1),
+        "{reasons:#?}"
+    );
 }
 
 pub(crate) fn numbered() -> Value {
@@ -406,6 +446,9 @@ async fn flows_and_other_engines_write_to_one_table_and_its_checkpoints_are_read
                     rows[0]["new"] = json!(1.5);
                 }
                 rows_py(&["append", table.to_str().unwrap(), &rows.to_string()]).await.unwrap();
+                if n == 1 {
+                    rows_py(&["compact", table.to_str().unwrap()]).await.unwrap();
+                }
             }
         },
     );

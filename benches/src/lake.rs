@@ -72,6 +72,8 @@ pub(crate) struct Sample {
     pub(crate) rows_per_second: f64,
     /// The most memory it had resident so far, in bytes; not known of a writer alone, which holds all its rows.
     pub(crate) peak_resident: Option<u64>,
+    /// Files that a writer alone has made, the log's among them, and their bytes.
+    files: Option<(u64, u64)>,
 }
 
 impl Sample {
@@ -199,7 +201,8 @@ fn one_from_mqtt(
     let rows: u64 = counted.iter().map(|(_, rows)| rows).sum();
     let took = counted.last().context("there is no file")?.0.duration_since(started)?;
     let peak_resident = Some(server.memory()?.peak);
-    Ok(Sample { rows: messages, cpu, rows_per_second: rows as f64 / took.as_secs_f64(), peak_resident })
+    let rows_per_second = rows as f64 / took.as_secs_f64();
+    Ok(Sample { rows: messages, cpu, rows_per_second, peak_resident, files: None })
 }
 
 /// When each file was there, and its rows, in this order; returns when they have so many together.
@@ -322,10 +325,11 @@ impl Alone {
         let format = if self.writer == Writer::Delta { Writer::Delta } else { Writer::Parquet };
         let plan = plan(&resources(format, self.size))?;
         let payloads = self.size.payloads(DIFFERENT.min(self.rows));
-        let sample = match self.writer {
+        let mut sample = match self.writer {
             Writer::Ceiling => self.ceiling(&dir, &plan, &payloads)?,
             Writer::Delta | Writer::Parquet => self.sink(&dir, &plan, &payloads)?,
         };
+        sample.files = Some(files_in(dir.path())?);
         Ok(serde_json::to_writer(std::io::stdout(), &sample)?)
     }
 
@@ -339,7 +343,8 @@ impl Alone {
         let (started, before) = (Instant::now(), cpu("self")?);
         work()?;
         let rows_per_second = self.rows as f64 / started.elapsed().as_secs_f64();
-        Ok(Sample { rows: self.rows, cpu: cpu("self")? - before, rows_per_second, peak_resident: None })
+        let cpu = cpu("self")? - before;
+        Ok(Sample { rows: self.rows, cpu, rows_per_second, peak_resident: None, files: None })
     }
 
     /// The rows are JSON lines, one behind the other, which suits it best; its files are not synced.
@@ -405,6 +410,19 @@ impl Alone {
     }
 }
 
+/// How many there are in a folder and those in it, and their bytes.
+fn files_in(folder: &Path) -> anyhow::Result<(u64, u64)> {
+    let (mut files, mut bytes) = (0, 0);
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        let (more, size) = if metadata.is_dir() { files_in(&entry.path())? } else { (1, metadata.len()) };
+        files += more;
+        bytes += size;
+    }
+    Ok((files, bytes))
+}
+
 fn plan(resources: &str) -> anyhow::Result<Arc<Plan>> {
     let mut files = Files::default();
     files.add("resources.yaml", resources);
@@ -435,6 +453,7 @@ fn open_sink(plan: &Plan, volume: &Path) -> anyhow::Result<Arc<dyn Sink>> {
         volume: &|_| volume.to_owned(),
         local_latency: Duration::ZERO,
         compression: tidegate_connect_lake::Compression::Snappy,
+        drop_batches: false,
     };
     let transform = plan.transform.as_ref();
     let sink =

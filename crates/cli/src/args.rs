@@ -260,6 +260,9 @@ pub(crate) struct RunArgs {
     /// How Parquet files are compressed
     #[arg(long, value_name = "CODEC", default_value = "snappy")]
     pub(crate) parquet_compression: Compression,
+    /// Do as somebody else does, where tidegate otherwise does it differently
+    #[arg(long, value_name = "WHOM")]
+    pub(crate) compat: Option<Compat>,
     /// What becomes of messages that can't be processed
     #[arg(long, value_name = "WHAT", default_value = "keep")]
     pub(crate) dlq: Dlq,
@@ -313,6 +316,13 @@ pub(crate) enum Compression {
     Snappy,
     /// About half the size, for little more work
     Zstd,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compat {
+    /// As Azure IoT Operations: a message that lacks what must not be null keeps all that would be in one file with it out
+    /// of storage, not just itself
+    Aio,
 }
 
 #[derive(Args, Debug)]

@@ -149,6 +149,7 @@ fn options(args: &RunArgs, global: &Global) -> anyhow::Result<Options> {
                 args::Compression::Snappy => Compression::Snappy,
                 args::Compression::Zstd => Compression::Zstd,
             },
+            drop_batches: args.compat == Some(args::Compat::Aio),
         },
         keep_dead_letters: args.dlq == Dlq::Keep,
         drain_max: args.drain_timeout,

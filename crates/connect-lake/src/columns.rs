@@ -59,6 +59,11 @@ impl Misfit {
         Self::Field { path: Vec::new(), fault }
     }
 
+    /// Whether something is not there that must be.
+    pub(crate) fn is_absence(&self) -> bool {
+        matches!(self, Self::Field { fault: Fault::Missing | Fault::Null, .. })
+    }
+
     fn within(mut self, name: &str) -> Self {
         if let Self::Field { path, .. } = &mut self {
             path.push(name.to_owned());

@@ -43,6 +43,8 @@ pub struct Options<'a> {
     pub local_latency: Duration,
     /// Of Parquet files.
     pub compression: Compression,
+    /// Whether a message that lacks what must not be null takes all with it that would be in its file, as in AIO.
+    pub drop_batches: bool,
 }
 
 /// Makes the sink of a storage endpoint. It connects when it is [prepared](Sink::prepare) or written to.
@@ -77,6 +79,7 @@ pub fn open_sink(
         folder,
         fields,
         compression: options.compression,
+        drop_batches: options.drop_batches,
         app: format!("{}/{}/{}", flow.namespace, flow.dataflow, flow.instance_index),
         id: uuid::Uuid::new_v4(),
         batching,

@@ -46,6 +46,8 @@ pub(crate) struct LakeSink {
     pub(crate) folder: String,
     pub(crate) fields: Arc<[DeltaField]>,
     pub(crate) compression: Compression,
+    /// Whether a record that lacks what must not be null takes all others of its file with it.
+    pub(crate) drop_batches: bool,
     /// Names the instance of the flow among all that write here.
     pub(crate) app: String,
     /// Names this sink among all that there ever were.
@@ -226,14 +228,20 @@ impl LakeSink {
         records: &[Record],
     ) -> Result<(Option<Staged>, Vec<Rejected>), Failure> {
         let mut rejected = Vec::new();
+        // why none of them is written
+        let mut absence = None;
         let mut file = ParquetFile::new(&opened.columns, self.compression).map_err(|e| unwritable(&e))?;
         let mut places: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
         let mut messages = Vec::new();
+        let mut taken = Vec::new();
         // the last place that is there, of the log that was asked for last
         let mut last: Option<(u64, Option<u64>)> = None;
         for (index, record) in records.iter().enumerate() {
             // what does not fit is told again, whether or not it was before
             if let Err(misfit) = opened.columns.push(&record.payload) {
+                if self.drop_batches && misfit.is_absence() {
+                    absence.get_or_insert_with(|| misfit.to_string());
+                }
                 rejected.push(Rejected { index, reason: misfit.to_string(), expired: false });
                 continue;
             }
@@ -250,6 +258,9 @@ impl LakeSink {
                 opened.columns.pop();
                 continue;
             }
+            if self.drop_batches {
+                taken.push(index);
+            }
             match record.position {
                 Some(LogPosition { log, number }) => places.entry(log).or_insert((number, number)).1 = number,
                 None => messages.push(record.payload.clone()),
@@ -257,6 +268,16 @@ impl LakeSink {
             if file.added(record.payload.len(), &mut opened.columns).map_err(|e| unwritable(&e))? {
                 tokio::task::yield_now().await;
             }
+        }
+        if let Some(why) = absence {
+            opened.columns.take();
+            let reason = format!("failed to commit record into a batch, dropping it: {why}");
+            rejected.extend(taken.into_iter().map(|index| Rejected {
+                index,
+                reason: reason.clone(),
+                expired: false,
+            }));
+            return Ok((None, rejected));
         }
         if file.rows() + opened.columns.rows() == 0 {
             return Ok((None, rejected));

@@ -159,6 +159,7 @@ async fn open_sink(
                 Compression::Snappy => tidegate_connect_lake::Compression::Snappy,
                 Compression::Zstd => tidegate_connect_lake::Compression::Zstd,
             },
+            drop_batches: places.storage.drop_batches,
         };
         return tidegate_connect_lake::open_sink(&destination.endpoint, transform, name, context, &options);
     }

@@ -90,6 +90,8 @@ pub struct StorageOptions {
     pub local_latency: Duration,
     /// Of Parquet files.
     pub compression: Compression,
+    /// Whether a message that lacks what must not be null takes all with it that would be in its file, as in AIO.
+    pub drop_batches: bool,
 }
 
 /// How Parquet files are compressed.

@@ -226,6 +226,7 @@ impl Writer {
             folder: FOLDER.into(),
             fields: [field("n", DeltaType::Long, false)].into(),
             compression: Compression::Snappy,
+            drop_batches: false,
             app: self.app.into(),
             id: uuid::Uuid::new_v4(),
             batching: Batching { latency: Duration::ZERO, messages_max: None },
