@@ -137,6 +137,12 @@ impl Transform {
         self.filters.is_empty() && self.maps.is_empty()
     }
 
+    /// Whether it makes the same JSON object of every one: `* => *`, and nothing else.
+    pub fn only_copies(&self) -> bool {
+        let copies = matches!(self.maps.as_slice(), [map] if map.copies_all());
+        copies && self.datasets.is_empty() && self.filters.is_empty()
+    }
+
     /// All inputs of all rules.
     pub(crate) fn sources(&self) -> impl Iterator<Item = &Source> {
         let of_datasets = self.datasets.iter().map(|d| &d.inputs);

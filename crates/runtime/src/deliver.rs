@@ -163,11 +163,12 @@ impl Delivery {
         }
         let flow = &self.instance.flow;
         let now = Instant::now().into_std();
+        // counted aside, and once for all of them in what others count in, too
+        let latency = flow.metrics.processing_latency.local();
         for record in records {
-            flow.metrics
-                .processing_latency
-                .observe(millis(now.saturating_duration_since(record.received_at)));
+            latency.observe(millis(now.saturating_duration_since(record.received_at)));
         }
+        latency.flush();
         if flow.tap.is_watched() {
             for record in records {
                 flow.tap.show(Stage::Destination, self.sink.preview(record));
@@ -177,19 +178,17 @@ impl Delivery {
 
     /// Takes the rejected records out of `records` and settles them.
     fn reject(&self, records: &mut Vec<Record>, mut rejected: Vec<Rejected>) {
-        // from the back, so that the indices before stay right
-        rejected.sort_by_key(|r| std::cmp::Reverse(r.index));
+        rejected.sort_by_key(|r| r.index);
         rejected.dedup_by_key(|r| r.index);
-        for Rejected { index, reason, expired } in rejected {
-            if index >= records.len() {
-                continue;
-            }
-            let record = records.remove(index);
-            if expired {
-                self.account.settle(1, End::Expired);
-            } else {
-                self.account.settle(1, End::DeadLettered);
-                self.instance.bury(DeadLetter { record, reason });
+        let mut rejected = rejected.into_iter().peekable();
+        for (index, record) in std::mem::take(records).into_iter().enumerate() {
+            match rejected.next_if(|r| r.index == index) {
+                None => records.push(record),
+                Some(Rejected { expired: true, .. }) => self.account.settle(1, End::Expired),
+                Some(Rejected { reason, .. }) => {
+                    self.account.settle(1, End::DeadLettered);
+                    self.instance.bury(DeadLetter { record, reason });
+                }
             }
         }
     }

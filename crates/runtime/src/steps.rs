@@ -3,7 +3,7 @@
 use tidegate_core::Record;
 use tidegate_expr::{Dataset, Message, Outcome, Transformer};
 use tidegate_model::names::schemas_conflict;
-use tidegate_model::plan::Plan;
+use tidegate_model::plan::{Plan, SerializationFormat, Transform};
 use tokio::sync::watch;
 
 use crate::ledger::{Account, End};
@@ -32,7 +32,10 @@ pub(crate) struct Steps {
 impl Steps {
     /// The steps of a plan; `watch` finds the records of a dataset by its state store key.
     pub(crate) fn new(plan: &Plan, watch: impl Fn(&str) -> watch::Receiver<DatasetState>) -> Self {
-        let transformer = plan.transform.as_ref().map(|t| Transformer::new(t.rules.clone()));
+        // what is made into columns is read once, there
+        let wanted = |t: &&Transform| t.format == SerializationFormat::Json || !t.rules.only_copies();
+        let transform = plan.transform.as_ref().filter(wanted);
+        let transformer = transform.map(|t| Transformer::new(t.rules.clone()));
         let keys = transformer.iter().flat_map(|t| t.transform().dataset_keys());
         let datasets = keys.map(|key| (key.to_owned(), watch(key))).collect();
         Self { schema: plan.source.schema.clone(), transformer, datasets }
