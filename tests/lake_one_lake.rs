@@ -116,6 +116,23 @@ async fn one_lake_takes_tables_and_files_by_tokens_that_end() {
             rows += 500;
             gateway.until(name, "settled", settled(rows)).await;
         }
+        if format == "Delta" {
+            // a public client finds the table by OneLake's URL, and writes to it
+            let (_, host) = entra.imds().swap_remove(0);
+            let tokens = format!("{host}/metadata/identity/oauth2/token");
+            let url = "abfss://factory@onelake.dfs.fabric.microsoft.com/plant.Lakehouse/Tables/delta";
+            let host = front.url();
+            let mut call = vec!["one-lake", &host, &tokens, url];
+            assert_eq!(rows_py(&call).await.unwrap().trim(), rows.to_string());
+            call.push(r#"[{ "n": -1, "text": "theirs" }]"#);
+            assert_eq!(rows_py(&call).await.unwrap().trim(), (rows + 1).to_string());
+            send(&gateway, rows..rows + 1).await;
+            rows += 1;
+            gateway.until(name, "settled", settled(rows)).await;
+            call.pop();
+            assert_eq!(rows_py(&call).await.unwrap().trim(), (rows + 1).to_string());
+            continue;
+        }
         let folder = format!("plant.Lakehouse/{path_type}/{name}");
         assert_eq!(
             counted(account, name, "factory", &folder).await,

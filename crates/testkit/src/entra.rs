@@ -322,7 +322,10 @@ impl Shared {
             (false, IMDS_PATH) if request.header("metadata") != "true" => {
                 refusal(400, "bad_request_102", "Required metadata header not specified")
             }
-            (false, IMDS_PATH) if version != "2018-02-01" => refusal(400, "invalid_request", "api-version"),
+            // what Microsoft's own clients ask for, and what delta-rs does
+            (false, IMDS_PATH) if !matches!(version, "2018-02-01" | "2019-08-01") => {
+                refusal(400, "invalid_request", "api-version")
+            }
             (false, IMDS_PATH) => self.of_machine("imds", request),
             (false, ARC_PATH) => self.arc(request),
             (false, APP_SERVICE_PATH) if request.header("x-identity-header") != APP_SERVICE_HEADER => {

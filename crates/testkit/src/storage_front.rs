@@ -1,15 +1,16 @@
 //! What stands in front of an [Azurite](crate::Azurite): a storage account that fails as storage does, or Fabric OneLake,
 //! which runs in Azure only. As OneLake it wants a token of Entra ID for Azure Storage, takes a workspace for the
 //! container, knows one lakehouse, and lets nobody write beside its `Files` and `Tables`
-//! (<https://learn.microsoft.com/fabric/onelake/onelake-access-api>).
+//! (<https://learn.microsoft.com/fabric/onelake/onelake-access-api>). A test has delta-rs use it, by OneLake's URLs.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Request, State as Shared};
+use axum::extract::{Query, Request, State as Shared};
 use axum::http::{HeaderName, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -157,7 +158,14 @@ async fn answer(Shared(state): Shared<Arc<State>>, request: Request) -> Response
     let done = match &state.one_lake {
         None => pass(&state, request, None).await,
         Some(one_lake) => match one_lake.admits(&request) {
-            Ok(()) => pass(&state, request, Some(state.account.signature())).await,
+            Ok(()) => {
+                let first = start_from(&request);
+                let done = pass(&state, request, Some(state.account.signature())).await;
+                match first {
+                    Some(first) => without_names_before(done, &first).await,
+                    None => done,
+                }
+            }
             Err((status, code)) => {
                 state.faults.lock().tokens_refused += usize::from(status == StatusCode::UNAUTHORIZED);
                 error(status, code)
@@ -209,6 +217,30 @@ fn claims(token: &str) -> Option<Value> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?).ok()
 }
 
+/// The first name that a listing is to have, which Azurite leaves out of account.
+fn start_from(request: &Request) -> Option<String> {
+    let Query(mut query) = Query::<HashMap<String, String>>::try_from_uri(request.uri()).ok()?;
+    query.remove("startFrom")
+}
+
+async fn without_names_before(listing: Response, first: &str) -> Response {
+    let (head, body) = listing.into_parts();
+    let bytes = to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let (mut kept, mut rest) = (String::new(), &*text);
+    while let Some((before, after)) = rest.split_once("<Blob>") {
+        kept.push_str(before);
+        let Some((blob, after)) = after.split_once("</Blob>") else { break };
+        let name = blob.split_once("<Name>").and_then(|(_, name)| name.split_once("</Name>"));
+        if name.is_some_and(|(name, _)| name >= first) {
+            kept.extend(["<Blob>", blob, "</Blob>"]);
+        }
+        rest = after;
+    }
+    kept.push_str(rest);
+    Response::from_parts(head, kept.into())
+}
+
 fn error(status: StatusCode, code: &'static str) -> Response {
     let body = format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>{code}</Code></Error>");
     (status, [("x-ms-error-code", code)], body).into_response()
@@ -225,6 +257,7 @@ async fn pass(state: &State, request: Request, signature: Option<String>) -> Res
     let signature = signature.map(|s| format!("{separator}{s}")).unwrap_or_default();
     let url = format!("{}{target}{signature}", state.account.blobs);
     let agent = state.agent.clone();
+    let is_head = head.method == Method::HEAD;
     let call = move || {
         let mut headers = head.headers;
         for name in ["host", "content-length", "authorization", "connection"] {
@@ -243,7 +276,9 @@ async fn pass(state: &State, request: Request, signature: Option<String>) -> Res
     let bytes =
         answer.body_mut().with_config().limit(BODY_BYTES_MAX as u64).read_to_vec().unwrap_or_default();
     let mut out = Response::builder().status(answer.status());
-    for name in ["x-ms-error-code", "content-type", "etag"] {
+    let names = ["x-ms-error-code", "content-type", "etag", "last-modified", "content-range"];
+    // with a body it follows from that
+    for name in names.into_iter().chain(is_head.then_some("content-length")) {
         if let Some(value) = answer.headers().get(name) {
             out = out.header(HeaderName::from_static(name), value);
         }
