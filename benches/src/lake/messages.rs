@@ -151,7 +151,8 @@ fn arrow_type(data_type: &DeltaType) -> anyhow::Result<DataType> {
         DeltaType::Integer => DataType::Int32,
         DeltaType::Double => DataType::Float64,
         DeltaType::Boolean => DataType::Boolean,
-        DeltaType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        // arrow-json knows zones by their offset only
+        DeltaType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())),
         DeltaType::Struct(fields) => DataType::Struct(arrow_fields(fields)?),
         DeltaType::Array { element, contains_null } => {
             DataType::List(Field::new("element", arrow_type(element)?, *contains_null).into())
