@@ -412,7 +412,7 @@ mod tests {
             assert_eq!(number(text).whole, None, "{text}");
         }
         assert!(number("-0").real.unwrap().is_sign_negative());
-        assert_eq!(number("0.0000000000000000001").real, Some(1e-19));
+        assert_eq!(number("0.000000000000000001").real, Some(1e-18));
         for text in ["12345678901234567890", "0.00000000000000000001", "1e3", "9007199254740993"] {
             assert_eq!(number(text).real, None, "{text}");
         }
