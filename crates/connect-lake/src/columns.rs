@@ -146,7 +146,11 @@ impl Columns {
         let mut reader = Reader::new(json)?;
         match reader.next()? {
             Next::Object => self.group.read(&mut reader, self.rows)?,
-            next => return Err(Misfit::of(Fault::Unfit(next.name().into(), "an object".into()))),
+            next => {
+                reader.skip()?;
+                reader.end()?;
+                return Err(Misfit::of(Fault::Unfit(next.name().into(), "an object".into())));
+            }
         }
         Ok(reader.end()?)
     }
