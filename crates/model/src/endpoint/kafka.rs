@@ -104,7 +104,7 @@ object! {
         host "host": required Raw;
         /// How to log in.
         authentication "authentication": depends AuthenticationFields;
-        /// Encryption; without it the connection is encrypted.
+        /// Encryption. Left out, the connection is encrypted.
         tls "tls": optional TlsFields;
         /// The consumer group; a source needs it, a destination has no use for it.
         consumer_group_id "consumerGroupId": optional Filled;

@@ -128,7 +128,7 @@ object! {
         host "host": optional Raw;
         /// How to log in.
         authentication "authentication": depends AuthenticationFields;
-        /// Encryption; without it the connection is encrypted.
+        /// Encryption. Left out, the connection is encrypted.
         tls "tls": optional TlsFields;
         /// Whether MQTT goes over TCP or over a WebSocket.
         protocol "protocol": default Given<MqttProtocol> = MqttProtocol::Mqtt;

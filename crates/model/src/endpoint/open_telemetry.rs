@@ -30,7 +30,7 @@ object! {
         authentication "authentication": depends AuthenticationFields;
         /// When messages are sent; without it the defaults inside it hold.
         batching "batching": optional BatchingFields;
-        /// Encryption; without it the connection is encrypted.
+        /// Encryption. Left out, the connection is encrypted.
         tls "tls": optional TlsFields;
     }
 }
