@@ -3,6 +3,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
 use tidegate_core::{Batch, Source, SourceError};
 use tidegate_model::endpoint::{Kafka, PartitionStrategy};
 
@@ -46,18 +47,25 @@ async fn a_source_that_cannot_connect_says_why() {
     assert!(trouble.message.contains("refused"), "{trouble}");
 }
 
-/// Who does not poll holds up the whole group; so a source that nobody takes from must go on polling.
-#[tokio::test]
-async fn a_member_with_a_slow_destination_does_not_hold_up_the_group() {
+/// A topic of two partitions with this many numbers each, those of the second after those of the first.
+async fn two_partitions(count: u32) -> (MockCluster<'static, DefaultProducerContext>, Kafka) {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic("topic", 2, 1).unwrap();
     let kafka =
         Kafka { partition_strategy: PartitionStrategy::Static, ..kafka(&cluster.bootstrap_servers()) };
-    for (instance, numbers) in [(0, 0..10_000), (1, 10_000..20_000)] {
+    for instance in 0..2 {
         let mut context = context();
         context.flow.instance_index = instance;
-        soon(sink(&kafka, &context).write(&records(numbers))).await.unwrap();
+        let first = instance * count;
+        soon(sink(&kafka, &context).write(&records(first..first + count))).await.unwrap();
     }
+    (cluster, kafka)
+}
+
+/// Who does not poll holds up the whole group; so a source that nobody takes from must go on polling.
+#[tokio::test]
+async fn a_member_with_a_slow_destination_does_not_hold_up_the_group() {
+    let (_cluster, kafka) = two_partitions(10_000).await;
     let mut slow = source(&kafka).await;
     let early = soon(slow.next()).await.unwrap().unwrap();
 
@@ -85,15 +93,7 @@ async fn a_member_with_a_slow_destination_does_not_hold_up_the_group() {
 /// A destination that gets going again while the group shares out its partitions anew: what was paused is read on.
 #[tokio::test]
 async fn a_pause_ends_with_the_assignment_it_was_for() {
-    let cluster = MockCluster::new(1).unwrap();
-    cluster.create_topic("topic", 2, 1).unwrap();
-    let kafka =
-        Kafka { partition_strategy: PartitionStrategy::Static, ..kafka(&cluster.bootstrap_servers()) };
-    for (instance, numbers) in [(0, 0..5_000), (1, 5_000..10_000)] {
-        let mut context = context();
-        context.flow.instance_index = instance;
-        soon(sink(&kafka, &context).write(&records(numbers))).await.unwrap();
-    }
+    let (_cluster, kafka) = two_partitions(5_000).await;
     let mut slow = source(&kafka).await;
     let first = soon(slow.next()).await.unwrap().unwrap();
     // The pauses only make it likely that the partitions are paused, and then that they are about to be taken away; the
