@@ -1,6 +1,6 @@
 //! Azure Data Explorer as destination, by both ways in: what the double of a cluster has as rows in the end.
 //!
-//! `TIDEGATE_ADX_MESSAGES=500000` makes the same runs long.
+//! `TIDEGATE_TEST_ADX_MESSAGES=500000` makes the same runs long.
 
 use serde_json::{Value, json};
 use tidegate_testkit::{Azurite, EntraId, Kusto, KustoFault};
@@ -15,7 +15,7 @@ const WINDOW: usize = 500;
 const KILLS: u64 = 5;
 
 fn messages() -> u64 {
-    std::env::var("TIDEGATE_ADX_MESSAGES").map_or(4000, |n| n.parse().unwrap())
+    std::env::var("TIDEGATE_TEST_ADX_MESSAGES").map_or(4000, |n| n.parse().unwrap())
 }
 
 struct World {
