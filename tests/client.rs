@@ -172,8 +172,14 @@ impl Got {
                 return;
             }
             if tokio::time::Instant::now() > deadline {
-                let missing: Vec<u64> = numbers.filter(|n| got.binary_search(n).is_err()).take(20).collect();
-                panic!("{} have come; missing, among others: {missing:?}", got.len());
+                let missing: Vec<u64> = numbers.filter(|n| got.binary_search(n).is_err()).collect();
+                let [first, .., last] = missing[..] else { panic!("missing: {missing:?}") };
+                let some = &missing[..missing.len().min(20)];
+                panic!(
+                    "{} have come; {} are missing, from {first} to {last}: {some:?}",
+                    got.len(),
+                    missing.len()
+                );
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

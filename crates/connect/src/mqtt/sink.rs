@@ -200,12 +200,6 @@ impl Publisher<'_> {
     }
 
     fn send(&mut self) {
-        // A full window is refilled by quarters: a server that answers message by message would have them written that
-        // way, too, each by a system call of its own.
-        let connection = self.client.connection();
-        if connection.room() < connection.in_flight() / 3 {
-            return;
-        }
         let now = now();
         while !self.client.is_congested()
             && (self.qos == QoS::AtMostOnce || self.client.connection().room() > 0)

@@ -30,10 +30,6 @@ const QOS_0_QUEUE_MAX: usize = 10_000;
 /// How many bytes of payload they may have together.
 const QOS_0_QUEUE_BYTES_MAX: usize = 64 << 20;
 
-/// Acknowledgements are written at most this often, unless a quarter of what the server sends without them is waiting
-/// for one: where messages come one by one, a third of the work is the packet that goes back for each.
-const ACK_INTERVAL: Duration = Duration::from_millis(1);
-
 /// From a SUBSCRIBE to its answer.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -201,12 +197,6 @@ struct Subscriber {
     arrived: Vec<(Record, Option<Receipt>)>,
     subscriptions: Subscriptions,
     session_present: bool,
-    /// What the data flow is done with and the server has not been told of.
-    finished: Vec<Receipt>,
-    /// So many are not kept waiting.
-    finished_max: usize,
-    /// When the server was last told.
-    told_at: Instant,
 }
 
 /// A source publishes nothing.
@@ -236,9 +226,6 @@ impl Subscriber {
             arrived: Vec::new(),
             subscriptions: Subscriptions::new(filters, &remote.context.flow),
             session_present: connack.session_present,
-            finished: Vec::new(),
-            finished_max: usize::from(remote.mqtt.inflight_max) / 4,
-            told_at: now(),
         };
         let subscribed = tokio::time::timeout(SUBSCRIBE_TIMEOUT, this.subscribe(remote, qos));
         let result = subscribed.await.unwrap_or_else(|_| {
@@ -316,32 +303,21 @@ impl Subscriber {
     async fn run(mut self, mut receipts: mpsc::Receiver<Vec<Receipt>>) -> Result<(), Failure> {
         loop {
             self.receive()?;
-            let due = (self.told_at + ACK_INTERVAL).into();
             tokio::select! {
                 result = self.client.wait() => result?,
                 finished = receipts.recv() => {
-                    let Some(finished) = finished else { break };
-                    self.finished.extend(finished);
+                    let Some(mut finished) = finished else { break };
                     while let Ok(more) = receipts.try_recv() {
-                        self.finished.extend(more);
+                        finished.extend(more);
                     }
-                    if self.finished.len() >= self.finished_max || now() >= self.told_at + ACK_INTERVAL {
-                        self.acknowledge();
+                    for receipt in finished {
+                        self.client.connection().finish(receipt, ReasonCode::Success);
                     }
                 }
-                () = tokio::time::sleep_until(due), if !self.finished.is_empty() => self.acknowledge(),
             }
         }
-        self.acknowledge();
         self.client.leave().await;
         Ok(())
-    }
-
-    fn acknowledge(&mut self) {
-        for receipt in self.finished.drain(..) {
-            self.client.connection().finish(receipt, ReasonCode::Success);
-        }
-        self.told_at = now();
     }
 }
 
