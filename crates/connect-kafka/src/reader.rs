@@ -56,14 +56,43 @@ struct Open {
 struct Assigned {
     /// How many rebalances there were.
     rebalances: u64,
-    /// The rebalance that each partition came with.
-    partitions: HashMap<(String, i32), u64>,
+    partitions: HashMap<(String, i32), Partition>,
+}
+
+#[derive(Clone, Copy)]
+struct Partition {
+    /// The rebalance it came with.
+    generation: u64,
+    /// Whether records of it have come since. Only then is it paused or resumed: librdkafka forgets the answer to where
+    /// a partition begins if that happens while it asks, and never reads on.
+    is_read: bool,
+    is_paused: bool,
 }
 
 impl Assignment {
     /// Tells this assignment of a partition from an earlier one; `None` while another consumer may have it.
     pub(crate) fn generation(&self, topic: &str, partition: i32) -> Option<u64> {
-        self.state.lock().partitions.get(&(topic.to_owned(), partition)).copied()
+        self.state.lock().partitions.get(&(topic.to_owned(), partition)).map(|p| p.generation)
+    }
+
+    /// The same for a partition of which there is a record.
+    fn read(&self, topic: &str, partition: i32) -> Option<u64> {
+        let mut state = self.state.lock();
+        let partition = state.partitions.get_mut(&(topic.to_owned(), partition))?;
+        partition.is_read = true;
+        Some(partition.generation)
+    }
+
+    /// Those of which records have come, and that are to be paused or resumed for it to be as it should.
+    fn to_change(&self, paused: bool) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for ((topic, partition), state) in &mut self.state.lock().partitions {
+            if state.is_read && state.is_paused != paused {
+                state.is_paused = paused;
+                list.add_partition(topic, *partition);
+            }
+        }
+        list
     }
 
     fn opened(&self) {
@@ -91,10 +120,14 @@ impl Assignment {
 }
 
 impl ConsumerContext for Events<Assignment> {
-    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        // so that the last commit has all of it, and nobody gets it again
-        if matches!(rebalance, Rebalance::Revoke(_)) && !self.role.settle() {
-            tracing::debug!("the group goes on before everything is acknowledged");
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if matches!(rebalance, Rebalance::Revoke(_)) {
+            // so that the last commit has all of it, and nobody gets it again
+            if !self.role.settle() {
+                tracing::debug!("the group goes on before everything is acknowledged");
+            }
+            // a pause would outlive the assignment, and nobody would end it
+            set_paused(consumer, false);
         }
         let mut state = self.role.state.lock();
         let Assigned { rebalances, partitions } = &mut *state;
@@ -104,7 +137,8 @@ impl ConsumerContext for Events<Assignment> {
         };
         match rebalance {
             Rebalance::Assign(list) => {
-                partitions.extend(named(list).into_iter().map(|key| (key, *rebalances)));
+                let new = Partition { generation: *rebalances, is_read: false, is_paused: false };
+                partitions.extend(named(list).into_iter().map(|key| (key, new)));
             }
             Rebalance::Revoke(list) => named(list).iter().for_each(|key| {
                 partitions.remove(key);
@@ -112,16 +146,6 @@ impl ConsumerContext for Events<Assignment> {
             Rebalance::Error(_) => {}
         }
         tracing::debug!(?rebalance, "the group shares out its partitions");
-    }
-
-    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        // librdkafka remembers a pause beyond the assignment it was for, and nobody would end it. Where the reader still
-        // holds, the first record pauses the partition again.
-        if let Rebalance::Assign(list) = rebalance
-            && let Err(error) = consumer.resume(list)
-        {
-            tracing::warn!(%error, "partitions were not resumed");
-        }
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
@@ -264,7 +288,7 @@ impl Reader {
         match fetched.positions.iter_mut().find(|p| p.partition == partition && p.topic == topic) {
             Some(position) => position.next = next,
             None => {
-                let generation = self.consumer.context().role.generation(&topic, partition);
+                let generation = self.consumer.context().role.read(&topic, partition);
                 fetched.positions.push(Position { topic: topic.clone(), partition, next, generation });
             }
         }
@@ -320,7 +344,7 @@ impl Reader {
 
     fn hold(&self, first: Result<Fetched, Failure>) {
         let mut held = std::collections::VecDeque::from([first]);
-        self.set_paused(true);
+        set_paused(&self.consumer, true);
         while !self.is_stopped() {
             while let Some(next) = held.pop_front() {
                 match self.offer(next) {
@@ -339,7 +363,7 @@ impl Reader {
                 // What had been fetched before the pause, or of a partition that has come since.
                 Some(Ok(message)) => {
                     held.push_back(Ok(self.fetch(&message)));
-                    self.set_paused(true);
+                    set_paused(&self.consumer, true);
                 }
                 Some(Err(error)) => {
                     if let Some(failure) = self.is_serious(&error) {
@@ -349,16 +373,16 @@ impl Reader {
                 None => {}
             }
         }
-        self.set_paused(false);
+        set_paused(&self.consumer, false);
     }
+}
 
-    fn set_paused(&self, paused: bool) {
-        let result = self.consumer.assignment().and_then(|assignment| {
-            if paused { self.consumer.pause(&assignment) } else { self.consumer.resume(&assignment) }
-        });
-        if let Err(error) = result {
-            tracing::warn!(%error, paused, "partitions were not paused or resumed");
-        }
+/// Pauses what is read, or resumes what is paused.
+fn set_paused(consumer: &BaseConsumer<Events<Assignment>>, paused: bool) {
+    let list = consumer.context().role.to_change(paused);
+    let result = if paused { consumer.pause(&list) } else { consumer.resume(&list) };
+    if let Err(error) = result {
+        tracing::warn!(%error, paused, "partitions were not paused or resumed");
     }
 }
 
