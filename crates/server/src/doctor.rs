@@ -1,6 +1,6 @@
 //! What stands between this machine and its data flows: each thing tried once, and nothing left behind.
 //!
-//! Endpoints are tried as the API tries them ([`Trial`]): what a connector finds (certificates, credentials, rights, topics,
+//! Endpoints are tried as the API tries them (`Trial`): what a connector finds (certificates, credentials, rights, topics,
 //! tables, folders) the doctor says.
 
 use std::collections::{BTreeMap, HashSet};
