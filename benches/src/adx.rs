@@ -31,6 +31,9 @@ const TICK: Duration = Duration::from_millis(20);
 /// How long the cluster may take for one more row.
 const STALL_MAX: Duration = Duration::from_secs(60);
 
+/// Longer than a message takes, which waits a second for others.
+const SETTLED: Duration = Duration::from_secs(5);
+
 const DATABASE: &str = "plant";
 
 /// Messages of a batch: what is streamed has at most 4 MiB.
@@ -56,7 +59,7 @@ pub(crate) fn run(tidegate: &Path, args: &Contest) -> anyhow::Result<Vec<Outcome
             peers::tidegate(tidegate, Resources::Text(resources(&kusto.url(), way, batch)))?;
         let server = Server::start(command.envs(entra.imds()), port, dir)?;
         let mut publisher = Client::connect(port, "publisher")?;
-        let mut rows = 0;
+        let mut rows = until_connected(&mut publisher, &kusto)?;
         let mut one_run = |messages: u64| {
             let (cpu, started) = (server.cpu()?, Instant::now());
             publisher.publish_all("in", &[payload()], messages, WINDOW)?;
@@ -85,10 +88,28 @@ fn execute(kusto: &Kusto, command: &str) -> anyhow::Result<Vec<Vec<serde_json::V
     kusto.execute(DATABASE, command).map_err(anyhow::Error::msg)
 }
 
+/// What is published before the data flow has subscribed is not for it. Gives the rows that there are.
+fn until_connected(publisher: &mut Client, kusto: &Kusto) -> anyhow::Result<u64> {
+    let deadline = Instant::now() + STALL_MAX;
+    loop {
+        ensure!(Instant::now() < deadline, "no message reaches the cluster");
+        publisher.publish_all("in", &[payload()], 1, WINDOW)?;
+        sleep(SETTLED);
+        let rows = count(kusto)?;
+        if rows > 0 {
+            return Ok(rows);
+        }
+    }
+}
+
+fn count(kusto: &Kusto) -> anyhow::Result<u64> {
+    Ok(execute(kusto, "Telemetry | count")?[0][0].as_u64().unwrap_or_default())
+}
+
 fn until_rows(kusto: &Kusto, rows: u64) -> anyhow::Result<()> {
     let (mut seen, mut since) = (0, Instant::now());
     loop {
-        let now = execute(kusto, "Telemetry | count")?[0][0].as_u64().unwrap_or_default();
+        let now = count(kusto)?;
         ensure!(now <= rows, "{now} rows of {rows} messages");
         if now == rows {
             return Ok(());
